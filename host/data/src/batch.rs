@@ -5,6 +5,7 @@
 //! are monotonic and end at the data; text that is UTF-8; validity bitmaps of the right length;
 //! no missing value in a field that isn't nullable; booleans of 0 or 1.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::schema::{BlockLayout, DataType, Field, Schema};
@@ -43,6 +44,22 @@ impl VarLen {
         let start = *self.offsets.get(index)? as usize;
         let end = *self.offsets.get(index + 1)? as usize;
         self.data.get(start..end)
+    }
+
+    /// Append the elements of this range of another list. `None`, and nothing appended, when the
+    /// range lies outside the other list or the data would pass 4 GiB.
+    #[must_use]
+    pub fn extend_from(&mut self, other: &Self, range: Range<usize>) -> Option<()> {
+        let offsets = other.offsets.get(range.start..range.end.checked_add(1)?)?;
+        let (&first, &last) = (offsets.first()?, offsets.last()?);
+        let data = other.data.get(first as usize..last as usize)?;
+        u32::try_from(self.data.len().checked_add(data.len())?).ok()?;
+        let base = self.data.len() as u32;
+        self.data.extend_from_slice(data);
+        let ends = offsets.iter().skip(1);
+        self.offsets
+            .extend(ends.map(|&end| (end - first).wrapping_add(base)));
+        Some(())
     }
 
     /// Append an element. `None`, and nothing appended, when the data would pass 4 GiB.
@@ -140,6 +157,38 @@ impl Values {
         }
     }
 
+    /// `elements` elements of zero, false or the empty string.
+    pub fn zeroed(data_type: DataType, elements: usize) -> Self {
+        let mut values = Self::empty(data_type);
+        match_values!(
+            &mut values,
+            list => *list = vec![Default::default(); elements],
+            var => var.offsets = vec![0; elements.saturating_add(1)]
+        );
+        values
+    }
+
+    /// Append the elements of this range of another list of the same type. `None`, and nothing
+    /// appended, when the types differ, the range lies outside the other list, or text passes 4 GiB.
+    #[must_use]
+    pub fn extend_from(&mut self, other: &Self, range: Range<usize>) -> Option<()> {
+        macro_rules! extend {
+            ($($variant:ident),*) => {
+                match (self, other) {
+                    $((Self::$variant(own), Self::$variant(other)) => own.extend_from_slice(other.get(range)?),)*
+                    (Self::Text(own), Self::Text(other)) | (Self::Bytes(own), Self::Bytes(other)) => {
+                        own.extend_from(other, range)?;
+                    }
+                    _ => return None,
+                }
+            };
+        }
+        extend!(
+            Boolean, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp16, Bf16, Fp32, Fp64
+        );
+        Some(())
+    }
+
     /// The element type.
     pub fn data_type(&self) -> DataType {
         match self {
@@ -193,6 +242,18 @@ impl Block {
         Self {
             values,
             validity: None,
+        }
+    }
+
+    /// Which of `rows` rows have a value in field `column` of this block.
+    pub(crate) fn column_validity(&self, column: usize, rows: usize) -> Validity<'_> {
+        let bytes = rows.div_ceil(8);
+        Validity {
+            bits: self
+                .validity
+                .as_deref()
+                // Out of reach means missing, never present.
+                .map(|bits| bits.get(column * bytes..(column + 1) * bytes).unwrap_or_default()),
         }
     }
 }
@@ -254,9 +315,40 @@ pub enum BatchError {
         /// The field.
         column: String,
     },
-    /// More rows than `u32` counts.
+    /// More rows than `u32` counts, or more elements than memory can address.
     #[error("a batch of {0} rows is too large")]
     TooManyRows(usize),
+    /// A text or bytes block past the 4 GiB that its offsets can count.
+    #[error("block {block} (column `{column}`) holds more than 4 GiB of text or bytes")]
+    TooMuchText {
+        /// Index of the block.
+        block: usize,
+        /// Its first field.
+        column: String,
+    },
+    /// A row or column that the batch doesn't have.
+    #[error("there is no row {row} of column {column} in a batch of {rows} rows and {columns} columns")]
+    NoSuchPlace {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// Rows of the batch.
+        rows: usize,
+        /// Columns of the schema.
+        columns: usize,
+    },
+    /// Batches of different schemas where one schema is needed.
+    #[error("a batch of {found} can't be joined to one of {expected}")]
+    OtherSchema {
+        /// Schema of the first batch.
+        expected: String,
+        /// Schema of the batch that differs.
+        found: String,
+    },
+    /// A list of batches that is empty, so no schema is known.
+    #[error("there is no batch to join")]
+    NothingToJoin,
 }
 
 /// Rows of a schema.
@@ -287,6 +379,15 @@ impl Batch {
             check_block(&schema, rows, index, block, layout)?;
         }
         Ok(Self { schema, rows, blocks })
+    }
+
+    /// A batch of blocks that a checked peer made, without checking them again: what a plugin gets
+    /// from the host, whose batches went through [`Batch::new`].
+    ///
+    /// Blocks that don't fit the schema are no danger to memory (every view of them is checked),
+    /// but columns read as absent or as the wrong values.
+    pub fn trusted(schema: Arc<Schema>, rows: usize, blocks: Vec<Block>) -> Self {
+        Self { schema, rows, blocks }
     }
 
     /// A batch with no rows.
@@ -337,20 +438,13 @@ impl Batch {
         let slot = self.schema.slot(index)?;
         let block = self.blocks.get(slot.block)?;
         let elements = self.rows * field.row_elements();
-        let bytes = self.rows.div_ceil(8);
-        let validity = match &block.validity {
-            None => Validity { bits: None },
-            Some(bits) => Validity {
-                bits: bits.get(slot.column * bytes..(slot.column + 1) * bytes),
-            },
-        };
         Some(Column {
             field,
             rows: self.rows,
             values: &block.values,
             start: slot.column * elements,
             elements,
-            validity,
+            validity: block.column_validity(slot.column, self.rows),
         })
     }
 
@@ -418,11 +512,7 @@ fn check_block(
         if schema.field(f).is_none_or(|field| field.nullable) {
             continue;
         }
-        let bytes = rows.div_ceil(8);
-        let validity = Validity {
-            bits: bits.get(k * bytes..(k + 1) * bytes),
-        };
-        if let Some(row) = validity.first_missing(rows) {
+        if let Some(row) = block.column_validity(k, rows).first_missing(rows) {
             return Err(BatchError::Missing {
                 row,
                 column: name_of(k),
@@ -541,6 +631,30 @@ impl<'a> Column<'a> {
         fp32s, Fp32, f32;
         /// The elements of an `fp64` column.
         fp64s, Fp64, f64;
+    }
+
+    /// Element `index` of a numeric or boolean column as the nearest `f64` (64-bit integers past
+    /// 2⁵³ round). `None` for text and bytes, for an element of a missing row, and past the end.
+    pub fn to_f64(&self, index: usize) -> Option<f64> {
+        if index >= self.elements || !self.validity.is_present(index / self.field.row_elements().max(1)) {
+            return None;
+        }
+        let at = self.start + index;
+        Some(match self.values {
+            Values::Boolean(v) | Values::Uint8(v) => f64::from(*v.get(at)?),
+            Values::Uint16(v) => f64::from(*v.get(at)?),
+            Values::Uint32(v) => f64::from(*v.get(at)?),
+            Values::Uint64(v) => *v.get(at)? as f64,
+            Values::Int8(v) => f64::from(*v.get(at)?),
+            Values::Int16(v) => f64::from(*v.get(at)?),
+            Values::Int32(v) => f64::from(*v.get(at)?),
+            Values::Int64(v) => *v.get(at)? as f64,
+            Values::Fp16(v) => half::f16::from_bits(*v.get(at)?).to_f64(),
+            Values::Bf16(v) => half::bf16::from_bits(*v.get(at)?).to_f64(),
+            Values::Fp32(v) => f64::from(*v.get(at)?),
+            Values::Fp64(v) => *v.get(at)?,
+            Values::Text(_) | Values::Bytes(_) => return None,
+        })
     }
 
     /// Element `index` of a text column.

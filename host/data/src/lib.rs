@@ -4,12 +4,18 @@
 //! scalar fields of one type share a column-major [`Block`], a field with a shape has its own. A
 //! batch therefore crosses into a plugin, or into a model, without being taken apart.
 //!
+//! Without the default feature `codecs` the crate is batches, schemas and the builder alone: that is
+//! the form in which plugins use it.
+//!
 //! This crate knows nothing of WebAssembly, ONNX or HTTP.
 
 mod batch;
+mod builder;
 mod schema;
+mod select;
 
 pub use batch::{Batch, BatchError, Block, Column, Validity, Values, VarLen};
+pub use builder::BatchBuilder;
 pub use schema::{
     BlockLayout, DataType, FIELDS_MAX, Field, NAME_BYTES_MAX, RANK_MAX, ROW_ELEMENTS_MAX, Schema,
     SchemaError, Slot,
