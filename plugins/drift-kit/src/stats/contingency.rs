@@ -1,0 +1,116 @@
+//! Tests on counts: do two samples fall into the same categories at the same rates?
+
+use statrs::function::gamma::ln_gamma;
+
+use crate::stats::tail::{chi_square_sf, normal_sf};
+
+/// Expected rows a cell below which the chi-square approximation is poor (W. G. Cochran, *Some
+/// methods for strengthening the common χ² tests*, 1954).
+pub const EXPECTED_ROWS_MIN: f64 = 5.0;
+
+/// Pearson's test of homogeneity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChiSquare {
+    /// `Σ (observed − expected)² / expected`, without Yates' correction.
+    pub statistic: f64,
+    /// One less than the categories that have a row in either sample.
+    pub dof: usize,
+    /// Upper tail; 1 where there is no degree of freedom.
+    pub p_value: f64,
+    /// Cramér's V, `√(statistic / rows)` for a table of two rows: 0 for equal rates, 1 for samples
+    /// that share no category, whatever the number of rows.
+    pub cramers_v: f64,
+}
+
+/// Compare two lists of counts, one for each category in the same order
+/// (`scipy.stats.chi2_contingency(…, correction=False)`). Categories without a row in either are
+/// left out; an empty sample gives a statistic of 0.
+pub fn chi_square(reference: &[u64], current: &[u64]) -> ChiSquare {
+    let (n, m): (u64, u64) = (reference.iter().sum(), current.iter().sum());
+    if n == 0 || m == 0 {
+        return ChiSquare {
+            statistic: 0.0,
+            dof: 0,
+            p_value: 1.0,
+            cramers_v: 0.0,
+        };
+    }
+    let (n, m) = (n as f64, m as f64);
+    let (mut statistic, mut categories) = (0.0, 0usize);
+    for (&a, &b) in reference.iter().zip(current).filter(|(a, b)| **a + **b > 0) {
+        let (a, b) = (a as f64, b as f64);
+        let (expected_a, expected_b) = ((a + b) * n / (n + m), (a + b) * m / (n + m));
+        statistic += (a - expected_a).powi(2) / expected_a + (b - expected_b).powi(2) / expected_b;
+        categories += 1;
+    }
+    let dof = categories.saturating_sub(1);
+    ChiSquare {
+        statistic,
+        dof,
+        p_value: chi_square_sf(statistic, dof),
+        cramers_v: (statistic / (n + m)).sqrt().min(1.0),
+    }
+}
+
+/// The same counts with all categories of fewer than [`EXPECTED_ROWS_MIN`] expected rows in either
+/// sample put into one, at the end, so that many rare categories together still count and none
+/// alone can make a p-value wrong.
+pub fn pool_rare(reference: &[u64], current: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    let (n, m): (u64, u64) = (reference.iter().sum(), current.iter().sum());
+    let smaller = n.min(m) as f64 / ((n + m) as f64).max(1.0);
+    let (mut common, mut rare) = (Vec::new(), (0, 0));
+    for (&a, &b) in reference.iter().zip(current) {
+        if (a + b) as f64 * smaller >= EXPECTED_ROWS_MIN {
+            common.push((a, b));
+        } else {
+            rare = (rare.0 + a, rare.1 + b);
+        }
+    }
+    if rare != (0, 0) {
+        common.push(rare);
+    }
+    common.into_iter().unzip()
+}
+
+/// Two-sided p-value for two shares being the same, `a` of `n` and `b` of `m` rows: the pooled
+/// two-proportion z-test where every expected count is at least [`EXPECTED_ROWS_MIN`], else Fisher's
+/// exact test. 1 if either sample is empty. `a <= n`, `b <= m`.
+pub fn two_proportions_p_value(a: u64, n: u64, b: u64, m: u64) -> f64 {
+    if n == 0 || m == 0 {
+        return 1.0;
+    }
+    let total = (n + m) as f64;
+    let pooled = (a + b) as f64 / total;
+    let expected = n.min(m) as f64 * pooled.min(1.0 - pooled);
+    if expected < EXPECTED_ROWS_MIN {
+        return fisher_p_value(a, n, b, m);
+    }
+    let (n, m) = (n as f64, m as f64);
+    let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
+    (2.0 * normal_sf((a as f64 / n - b as f64 / m).abs() / error)).min(1.0)
+}
+
+/// Fisher's exact test (`scipy.stats.fisher_exact`, two-sided): the probability of all tables with
+/// the same margins that are at most as likely as this one.
+fn fisher_p_value(a: u64, n: u64, b: u64, m: u64) -> f64 {
+    // By symmetry, count whichever outcome is the rarer: the sum has that many terms.
+    let (a, b) = if (a + b) * 2 > n + m {
+        (n - a, m - b)
+    } else {
+        (a, b)
+    };
+    let marked = a + b;
+    let ln_choose = |n: u64, k: u64| {
+        let (n, k) = (n as f64, k as f64);
+        ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
+    };
+    let ln_all = ln_choose(n + m, marked);
+    let probability = |k: u64| (ln_choose(n, k) + ln_choose(m, marked - k) - ln_all).exp();
+    // Equally likely tables may differ by rounding.
+    let observed = probability(a) * (1.0 + 1e-7);
+    (marked.saturating_sub(m)..=marked.min(n))
+        .map(probability)
+        .filter(|&p| p <= observed)
+        .sum::<f64>()
+        .min(1.0)
+}

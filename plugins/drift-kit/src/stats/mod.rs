@@ -1,0 +1,14 @@
+//! The statistics, on slices alone: no batch, no config, no verdict.
+//!
+//! Every function gives a finite number for every input that its own documentation allows, and
+//! says what it gives for empty and constant samples. Samples of numbers are sorted and hold no
+//! NaN; [`crate::sample`] sees to that. Reference values: `reference/` in this crate.
+
+pub mod auc;
+pub mod contingency;
+pub mod correction;
+pub mod divergence;
+pub mod kolmogorov;
+pub mod ks;
+pub mod tail;
+pub mod wasserstein;
