@@ -43,8 +43,6 @@ pub struct BatchBuilder {
     blocks: Vec<Block>,
     /// By field; only those of text and bytes fields are ever filled.
     texts: Vec<VarLen>,
-    /// Do the text and bytes blocks hold the elements of a batch that the builder started from?
-    reuses_text: bool,
     /// The first place that a caller named and that isn't there.
     misplaced: Option<BatchError>,
 }
@@ -98,34 +96,6 @@ impl BatchBuilder {
             rows,
             blocks,
             texts: vec![VarLen::default(); texts],
-            reuses_text: false,
-            misplaced: None,
-            schema,
-        })
-    }
-
-    /// Go on from a batch under a schema of the same layout: the same element types and shapes in
-    /// the same order, while names and nullability may differ. No element is copied: what isn't
-    /// touched stays, and the slices of numbers hold the batch's values. A text or bytes column
-    /// stays too until something is pushed into its (empty) list, which then replaces it whole.
-    ///
-    /// # Errors
-    ///
-    /// [`BatchError::OtherSchema`] when the layouts differ.
-    pub fn from_batch(batch: Batch, schema: Arc<Schema>) -> Result<Self, BatchError> {
-        let has_text = schema.blocks().iter().any(|l| l.data_type.width().is_none());
-        if batch.schema().blocks() != schema.blocks() || !same_shapes(batch.schema(), &schema) {
-            return Err(BatchError::OtherSchema {
-                expected: schema.to_string(),
-                found: batch.schema().to_string(),
-            });
-        }
-        let texts = if has_text { schema.len() } else { 0 };
-        Ok(Self {
-            rows: batch.rows(),
-            blocks: batch.into_blocks(),
-            texts: vec![VarLen::default(); texts],
-            reuses_text: true,
             misplaced: None,
             schema,
         })
@@ -194,36 +164,20 @@ impl BatchBuilder {
         }
     }
 
-    /// Which rows of a column have a value so far. `None` where there is no such column.
-    pub fn validity(&self, index: usize) -> Option<Validity<'_>> {
-        let slot = self.schema.slot(index)?;
-        Some(
-            self.blocks
-                .get(slot.block)?
-                .column_validity(slot.column, self.rows),
-        )
-    }
-
-    /// Mark every row of a column as present.
-    pub fn set_all_present(&mut self, index: usize) {
-        let rows = self.rows;
-        if let Some(slot) = self.schema.slot(index)
-            && let Some(block) = self.blocks.get_mut(slot.block)
-        {
-            // A column without bits is all present already.
-            if let Some(own) = column_bits(block, slot, rows) {
-                own.fill(0xff);
-            }
-        } else {
-            self.misplace(index, 0);
-        }
-    }
-
     /// Take over which rows have a value, from a column of as many rows.
     pub fn set_validity(&mut self, index: usize, validity: Validity<'_>) {
         let rows = self.rows;
         let Some(bits) = validity.bits() else {
-            self.set_all_present(index);
+            // All present: that is the state of a column without bits.
+            if let Some(slot) = self.schema.slot(index)
+                && let Some(block) = self.blocks.get_mut(slot.block)
+            {
+                if let Some(own) = column_bits(block, slot, rows) {
+                    own.fill(0xff);
+                }
+            } else {
+                self.misplace(index, 0);
+            }
             return;
         };
         match self.validity_mut(index) {
@@ -317,15 +271,7 @@ impl BatchBuilder {
                 continue;
             };
             let expected = self.rows * layout.row_elements;
-            let mut reused = VarLen::default();
-            if self.reuses_text {
-                let touched = |field: &usize| self.texts.get(*field).is_some_and(|t| !t.is_empty());
-                if !layout.fields.iter().any(touched) {
-                    continue;
-                }
-                reused = std::mem::take(joined);
-            }
-            for (k, &field) in layout.fields.iter().enumerate() {
+            for &field in &layout.fields {
                 let mut text = self.texts.get_mut(field).map(std::mem::take).unwrap_or_default();
                 let column = || {
                     self.schema
@@ -333,14 +279,7 @@ impl BatchBuilder {
                         .map(|f| f.name.clone())
                         .unwrap_or_default()
                 };
-                if text.is_empty() && self.reuses_text {
-                    let range = k * expected..(k + 1) * expected;
-                    text.extend_from(&reused, range)
-                        .ok_or_else(|| BatchError::TooMuchText {
-                            block: index,
-                            column: column(),
-                        })?;
-                } else if text.is_empty() {
+                if text.is_empty() {
                     text.offsets.resize(expected + 1, 0);
                 }
                 if text.len() != expected {
@@ -392,11 +331,6 @@ impl BatchBuilder {
     }
 }
 
-/// Do fields at the same position have the same shape? Block layouts know only the product.
-fn same_shapes(a: &Schema, b: &Schema) -> bool {
-    a.len() == b.len() && a.fields().iter().zip(b.fields()).all(|(a, b)| a.shape == b.shape)
-}
-
 fn place_in<'a>(
     blocks: &'a mut [Block],
     slot: Slot,
@@ -413,6 +347,3 @@ fn column_bits(block: &mut Block, slot: Slot, rows: usize) -> Option<&mut [u8]> 
     let bits = block.validity.as_mut()?;
     bits.get_mut(slot.column * bytes..(slot.column + 1) * bytes)
 }
-
-#[cfg(test)]
-mod tests;
