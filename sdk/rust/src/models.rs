@@ -294,12 +294,17 @@ impl fmt::Debug for Models {
 }
 
 impl Models {
-    #[allow(dead_code, reason = "the two callers, guest bindings and test helpers, come next")]
     pub(crate) fn new(loader: Loader) -> Self {
         Self {
             loader,
             loaded: BTreeMap::new(),
         }
+    }
+
+    /// Where models come from; for adding to it.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn into_loader(self) -> Loader {
+        self.loader
     }
 
     /// The model of this name. Loaded once for an instance, so asking again costs nothing.

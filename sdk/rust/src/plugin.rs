@@ -127,3 +127,37 @@ pub trait Predictor: Sized {
     /// among it what `models` answers.
     fn predict(&self, models: &mut Models, input: &Batch) -> Result<Batch, Error>;
 }
+
+/// The world that a plugin is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each has the trait of its name")]
+pub enum World {
+    Transform,
+    Validator,
+    DriftCheck,
+    Predictor,
+}
+
+/// A plugin of any world. [`export!`](crate::export) implements it; nobody else should.
+pub trait Plugin: Sized {
+    /// The plugin's settings.
+    type Config: DeserializeOwned + JsonSchema;
+
+    /// The world.
+    const WORLD: World;
+
+    /// Name, version and help.
+    const ABOUT: About;
+
+    /// Fix config and input schema; the output schema where the world has one.
+    ///
+    /// # Errors
+    ///
+    /// What the world's own `configure` gives.
+    fn configure_any(config: Self::Config, input: &Arc<Schema>) -> Result<(Self, Option<Schema>), Error>;
+}
+
+/// Read the config's JSON and configure a plugin with it.
+pub(crate) fn configure<P: Plugin>(config: &str, input: &Arc<Schema>) -> Result<(P, Option<Schema>), Error> {
+    P::configure_any(crate::config::parse(config)?, input)
+}

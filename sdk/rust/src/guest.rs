@@ -1,0 +1,1 @@
+//! The WebAssembly side of the contract. Nothing here is compiled natively.
