@@ -1,18 +1,19 @@
 //! Functions of single numbers, applied to whole columns at once.
 //!
 //! A [`Kernel`] works on a slice of packed elements. [`Elementwise`] hands it the right slices: in
-//! place where a column keeps its type, so that nothing is copied; else by way of `f64`, so that
+//! place where no column changes its type, so that nothing is copied; else by way of `f64`, so that
 //! 64-bit integers and large offsets lose nothing before the function sees them.
 
 use std::sync::Arc;
 
-use caisson_data::{Batch, BatchBuilder, DataType, Field, Schema};
+use caisson_data::{Batch, BatchBuilder, DataType, Schema};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::Error;
-use crate::columns::{find_that, is_number, to_fp64s};
-use crate::edits::{Edits, Plan, column};
+use crate::column::ColumnExt;
+use crate::edit::{BatchEditor, BatchExt, BuilderExt};
+use crate::output::{Output, OutputPlan};
+use crate::{Error, Need};
 
 /// The type of a result that is a float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -33,7 +34,7 @@ impl FloatType {
         }
     }
 
-    /// The rule of NumPy for functions of one number: `fp32` stays, everything else is `fp64`.
+    /// The rule of scikit-learn: `fp32` stays, every other number becomes `fp64`.
     pub const fn of(data_type: DataType) -> Self {
         match data_type {
             DataType::Fp32 => Self::Fp32,
@@ -42,25 +43,13 @@ impl FloatType {
     }
 }
 
-/// Write numbers into a float column, rounded where it is `fp32`.
-///
-/// # Errors
-///
-/// [`Error::Internal`] when the column is no float or has another number of elements.
-pub fn write_floats(
-    builder: &mut BatchBuilder,
-    index: usize,
-    values: impl ExactSizeIterator<Item = f64>,
-) -> Result<(), Error> {
-    if let Some(own) = builder.fp32s_mut(index).filter(|own| own.len() == values.len()) {
-        own.iter_mut().zip(values).for_each(|(own, value)| *own = value as f32);
-    } else if let Some(own) = builder.fp64s_mut(index).filter(|own| own.len() == values.len()) {
-        own.iter_mut().zip(values).for_each(|(own, value)| *own = value);
-    } else {
-        return Err(Error::internal(format!("column {index} is no float column of {} elements", values.len())));
-    }
-    Ok(())
-}
+/// What [`Elementwise`] works on.
+pub const NEEDED: Need = Need::new("fp32, fp64, an integer type or boolean, of any shape", |field| {
+    !matches!(
+        field.data_type,
+        DataType::Fp16 | DataType::Bf16 | DataType::Text | DataType::Bytes
+    )
+});
 
 /// A function of single numbers. The slices hold a whole column, row by row, so a function that
 /// differs by the element's place in its row walks them in chunks. Elements of missing rows are
@@ -75,7 +64,7 @@ pub trait Kernel {
 /// One column and its function.
 #[derive(Debug)]
 pub struct Target<K> {
-    /// Name of the input column: any number type but `fp16` and `bf16`, or boolean.
+    /// Name of the input column; see [`NEEDED`].
     pub column: String,
     /// Name of the column that takes the result, added at the end; `None` to replace the input.
     pub into: Option<String>,
@@ -88,7 +77,9 @@ pub struct Target<K> {
 /// Functions on the columns of one schema. Missing values stay missing.
 #[derive(Debug)]
 pub struct Elementwise<K> {
-    plan: Plan,
+    output: Output,
+    /// Does every column stay, with its type?
+    in_place: bool,
     steps: Vec<Step<K>>,
 }
 
@@ -96,22 +87,9 @@ pub struct Elementwise<K> {
 struct Step<K> {
     from: usize,
     to: usize,
-    /// Is the output column one that the input doesn't have in this type?
+    /// Is the output column another than the input column, or of another type?
     new: bool,
     kernel: K,
-}
-
-/// The field of a column that [`Elementwise`] can work on.
-///
-/// # Errors
-///
-/// [`Error::SchemaMismatch`] for a column that isn't there or isn't numeric.
-pub fn find_number<'a>(input: &'a Schema, name: &str) -> Result<(usize, &'a Field), Error> {
-    let fits = |field: &Field| {
-        let half = matches!(field.data_type, DataType::Fp16 | DataType::Bf16);
-        field.data_type == DataType::Boolean || (is_number(field.data_type) && !half)
-    };
-    find_that(input, name, fits, "fp32, fp64, an integer type or boolean")
 }
 
 impl<K: Kernel> Elementwise<K> {
@@ -119,33 +97,36 @@ impl<K: Kernel> Elementwise<K> {
     ///
     /// # Errors
     ///
-    /// [`Error::SchemaMismatch`] for a column that isn't there or isn't numeric;
+    /// [`Error::SchemaMismatch`] for a column that isn't there or isn't [`NEEDED`];
     /// [`Error::InvalidConfig`] for a new column whose name is taken.
     pub fn new(input: &Arc<Schema>, targets: Vec<Target<K>>) -> Result<(Self, Schema), Error> {
-        let mut edits = Edits::of(input);
-        let mut steps = Vec::with_capacity(targets.len());
+        let mut plan = OutputPlan::of(input);
+        let mut found = Vec::with_capacity(targets.len());
         for target in targets {
-            let (from, field) = find_number(input, &target.column)?;
-            let mut output = field.clone();
-            let result = target.result.unwrap_or(FloatType::of(field.data_type));
-            output.data_type = result.data_type();
-            let new = target.into.is_some() || output.data_type != field.data_type;
+            let from = NEEDED.find(input, &target.column)?;
+            let Some(mut field) = input.field(from).cloned() else {
+                continue;
+            };
+            let result = target.result.unwrap_or(FloatType::of(field.data_type)).data_type();
+            let new = target.into.is_some() || result != field.data_type;
+            field.data_type = result;
             if let Some(into) = target.into {
-                output.name = into;
-                edits.add(output.clone());
+                field.name = into;
+                plan.append(field.clone());
             } else if new {
-                edits.replace(from, vec![output.clone()]);
+                plan.replace(&target.column, field.clone())?;
             }
-            steps.push((from, output.name, new, target.kernel));
+            found.push((from, field.name, new, target.kernel));
         }
-        let plan = edits.finish()?;
-        let steps = steps.into_iter().map(|(from, name, new, kernel)| {
-            let to = plan.place_of(&name)?;
+        let output = plan.finish()?;
+        let steps = found.into_iter().map(|(from, name, new, kernel)| {
+            let to = output.index_of(&name)?;
             Ok(Step { from, to, new, kernel })
         });
-        let steps = steps.collect::<Result<_, Error>>()?;
-        let output = plan.schema();
-        Ok((Self { plan, steps }, output))
+        let steps = steps.collect::<Result<Vec<_>, Error>>()?;
+        let schema = output.to_schema();
+        let in_place = steps.iter().all(|step| !step.new);
+        Ok((Self { output, in_place, steps }, schema))
     }
 
     /// Apply every function to its column.
@@ -154,46 +135,45 @@ impl<K: Kernel> Elementwise<K> {
     ///
     /// [`Error::Internal`] for a batch of another schema.
     pub fn apply(&self, input: Batch) -> Result<Batch, Error> {
-        let mut builder = if self.plan.is_in_place() {
-            self.plan.reuse(input)?
+        let batch = if self.in_place {
+            input
         } else {
-            let mut builder = self.plan.copy(&input)?;
+            let mut builder = self.output.begin(&input)?;
             for step in self.steps.iter().filter(|step| step.new) {
                 step.convert(&input, &mut builder)?;
             }
-            builder
+            builder.finish()?
         };
+        let mut editor = BatchEditor::new(batch, self.output.schema())?;
         for step in self.steps.iter().filter(|step| !step.new) {
-            step.in_place(&mut builder)?;
+            match editor.slice_mut::<f32>(step.to) {
+                Ok(values) => step.kernel.fp32(values),
+                Err(_) => step.kernel.fp64(editor.slice_mut::<f64>(step.to)?),
+            }
         }
-        Ok(builder.finish()?)
+        Ok(editor.finish())
     }
 }
 
 impl<K: Kernel> Step<K> {
-    fn in_place(&self, builder: &mut BatchBuilder) -> Result<(), Error> {
-        if let Some(values) = builder.fp32s_mut(self.to) {
-            self.kernel.fp32(values);
-        } else if let Some(values) = builder.fp64s_mut(self.to) {
-            self.kernel.fp64(values);
-        } else {
-            return Err(Error::internal(format!("output column {} is no float", self.to)));
-        }
-        Ok(())
-    }
-
+    /// Fill a column of the builder with the function of a column of the input.
     fn convert(&self, input: &Batch, builder: &mut BatchBuilder) -> Result<(), Error> {
-        let column = column(input, self.from)?;
+        let column = input.at(self.from)?;
         builder.set_validity(self.to, column.validity());
         if let (Some(from), Some(to)) = (column.fp32s(), builder.fp32s_mut(self.to)) {
-            // `fp32` to `fp32` under another name: the arithmetic of `in_place`.
+            // The same arithmetic as in place.
             to.copy_from_slice(from);
             self.kernel.fp32(to);
             return Ok(());
         }
-        let not_numeric = || Error::internal(format!("column `{}` is no number", column.field().name));
-        let mut values = to_fp64s(&column).ok_or_else(not_numeric)?.into_owned();
+        let mut values = Vec::with_capacity(column.elements());
+        column.numbers()?.for_each(|number| values.push(number.unwrap_or_default()));
         self.kernel.fp64(&mut values);
-        write_floats(builder, self.to, values.into_iter())
+        if let Some(to) = builder.fp32s_mut(self.to) {
+            to.iter_mut().zip(&values).for_each(|(to, value)| *to = *value as f32);
+        } else {
+            builder.slice_mut::<f64>(self.to)?.copy_from_slice(&values);
+        }
+        Ok(())
     }
 }

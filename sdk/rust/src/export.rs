@@ -30,26 +30,26 @@ macro_rules! export {
         const _: () = {
             $crate::export!(@state $plugin);
 
-            impl $crate::__guest::transform::Guest for Guest {
+            impl $crate::guest::transform::Guest for Guest {
                 $crate::export!(@describe $plugin);
 
                 fn configure(
                     config: ::std::string::String,
-                    input: $crate::__guest::types::Schema,
-                ) -> ::core::result::Result<$crate::__guest::types::Schema, $crate::__guest::types::Error> {
+                    input: $crate::guest::types::Schema,
+                ) -> ::core::result::Result<$crate::guest::types::Schema, $crate::guest::types::Error> {
                     STATE.with(|state| state.configure_with_output(&config, input))
                 }
 
                 fn apply(
-                    input: $crate::__guest::types::Batch,
-                ) -> ::core::result::Result<$crate::__guest::types::Batch, $crate::__guest::types::Error> {
+                    input: $crate::guest::types::Batch,
+                ) -> ::core::result::Result<$crate::guest::types::Batch, $crate::guest::types::Error> {
                     STATE.with(|state| {
-                        state.call(input, <$plugin as $crate::Transform>::apply, $crate::__guest::lower_batch)
+                        state.call(input, <$plugin as $crate::Transform>::apply, $crate::guest::lower_batch)
                     })
                 }
             }
 
-            $crate::__guest::transform::export_transform!(Guest with_types_in $crate::__guest::transform);
+            $crate::guest::transform::export_transform!(Guest with_types_in $crate::guest::transform);
         };
     };
 
@@ -60,33 +60,33 @@ macro_rules! export {
         const _: () = {
             $crate::export!(@state $plugin);
 
-            impl $crate::__guest::validator::Guest for Guest {
+            impl $crate::guest::validator::Guest for Guest {
                 $crate::export!(@describe $plugin);
 
                 fn configure(
                     config: ::std::string::String,
-                    input: $crate::__guest::types::Schema,
-                ) -> ::core::result::Result<(), $crate::__guest::types::Error> {
+                    input: $crate::guest::types::Schema,
+                ) -> ::core::result::Result<(), $crate::guest::types::Error> {
                     STATE.with(|state| state.configure(&config, input))
                 }
 
                 fn validate(
-                    input: $crate::__guest::types::Batch,
+                    input: $crate::guest::types::Batch,
                 ) -> ::core::result::Result<
-                    ::std::vec::Vec<$crate::__guest::types::Violation>,
-                    $crate::__guest::types::Error,
+                    ::std::vec::Vec<$crate::guest::types::Violation>,
+                    $crate::guest::types::Error,
                 > {
                     STATE.with(|state| {
                         state.call(
                             input,
                             |plugin, input| <$plugin as $crate::Validator>::validate(plugin, &input),
-                            $crate::__guest::lower_violations,
+                            $crate::guest::lower_violations,
                         )
                     })
                 }
             }
 
-            $crate::__guest::validator::export_validator!(Guest with_types_in $crate::__guest::validator);
+            $crate::guest::validator::export_validator!(Guest with_types_in $crate::guest::validator);
         };
     };
 
@@ -97,19 +97,19 @@ macro_rules! export {
         const _: () = {
             $crate::export!(@state $plugin);
 
-            impl $crate::__guest::drift_check::Guest for Guest {
+            impl $crate::guest::drift_check::Guest for Guest {
                 $crate::export!(@describe $plugin);
 
                 fn configure(
                     config: ::std::string::String,
-                    input: $crate::__guest::types::Schema,
-                ) -> ::core::result::Result<(), $crate::__guest::types::Error> {
+                    input: $crate::guest::types::Schema,
+                ) -> ::core::result::Result<(), $crate::guest::types::Error> {
                     STATE.with(|state| state.configure(&config, input))
                 }
 
                 fn fit(
-                    reference: $crate::__guest::types::Batch,
-                ) -> ::core::result::Result<::std::vec::Vec<u8>, $crate::__guest::types::Error> {
+                    reference: $crate::guest::types::Batch,
+                ) -> ::core::result::Result<::std::vec::Vec<u8>, $crate::guest::types::Error> {
                     STATE.with(|state| {
                         state.call(
                             reference,
@@ -121,10 +121,10 @@ macro_rules! export {
 
                 fn check(
                     sketch: ::std::vec::Vec<u8>,
-                    current: $crate::__guest::types::Batch,
+                    current: $crate::guest::types::Batch,
                 ) -> ::core::result::Result<
-                    $crate::__guest::types::DriftReport,
-                    $crate::__guest::types::Error,
+                    $crate::guest::types::DriftReport,
+                    $crate::guest::types::Error,
                 > {
                     STATE.with(|state| {
                         state.call(
@@ -132,14 +132,14 @@ macro_rules! export {
                             |plugin, current| {
                                 <$plugin as $crate::DriftCheck>::check(plugin, &sketch, &current)
                             },
-                            $crate::__guest::lower_report,
+                            $crate::guest::lower_report,
                         )
                     })
                 }
             }
 
-            $crate::__guest::drift_check::export_drift_check!(
-                Guest with_types_in $crate::__guest::drift_check
+            $crate::guest::drift_check::export_drift_check!(
+                Guest with_types_in $crate::guest::drift_check
             );
         };
     };
@@ -151,34 +151,34 @@ macro_rules! export {
         const _: () = {
             $crate::export!(@state $plugin);
 
-            impl $crate::__guest::predictor::Guest for Guest {
+            impl $crate::guest::predictor::Guest for Guest {
                 $crate::export!(@describe $plugin);
 
                 fn configure(
                     config: ::std::string::String,
-                    input: $crate::__guest::types::Schema,
-                ) -> ::core::result::Result<$crate::__guest::types::Schema, $crate::__guest::types::Error> {
+                    input: $crate::guest::types::Schema,
+                ) -> ::core::result::Result<$crate::guest::types::Schema, $crate::guest::types::Error> {
                     STATE.with(|state| state.configure_with_output(&config, input))
                 }
 
                 fn predict(
-                    input: $crate::__guest::types::Batch,
-                ) -> ::core::result::Result<$crate::__guest::types::Batch, $crate::__guest::types::Error> {
+                    input: $crate::guest::types::Batch,
+                ) -> ::core::result::Result<$crate::guest::types::Batch, $crate::guest::types::Error> {
                     STATE.with(|state| {
                         state.call(
                             input,
                             |plugin, input| {
-                                $crate::__guest::with_models(|models| {
+                                $crate::guest::with_models(|models| {
                                     <$plugin as $crate::Predictor>::predict(plugin, models, &input)
                                 })
                             },
-                            $crate::__guest::lower_batch,
+                            $crate::guest::lower_batch,
                         )
                     })
                 }
             }
 
-            $crate::__guest::predictor::export_predictor!(Guest with_types_in $crate::__guest::predictor);
+            $crate::guest::predictor::export_predictor!(Guest with_types_in $crate::guest::predictor);
         };
     };
 
@@ -205,14 +205,14 @@ macro_rules! export {
     (@state $plugin:ty) => {
         // One thread, so this is a plain static; it needs no `Sync` of the plugin.
         ::std::thread_local! {
-            static STATE: $crate::__guest::State<$plugin> = const { $crate::__guest::State::new() };
+            static STATE: $crate::guest::State<$plugin> = const { $crate::guest::State::new() };
         }
 
         struct Guest;
     };
     (@describe $plugin:ty) => {
-        fn describe() -> $crate::__guest::types::Manifest {
-            $crate::__guest::describe::<$plugin>()
+        fn describe() -> $crate::guest::types::Manifest {
+            $crate::guest::describe::<$plugin>()
         }
     };
 }

@@ -85,7 +85,8 @@ mod edit;
 mod error;
 mod export;
 #[cfg(target_family = "wasm")]
-mod guest;
+#[doc(hidden)]
+pub mod guest;
 mod log;
 mod models;
 mod output;
@@ -102,10 +103,6 @@ pub use caisson_data::{
 pub use column::{ColumnExt, Element, Numbers};
 pub use edit::{BatchEditor, BatchExt, BuilderExt};
 pub use error::Error;
-/// What [`export!`] expands to, for WebAssembly alone.
-#[cfg(target_family = "wasm")]
-#[doc(hidden)]
-pub use guest as __guest;
 pub use log::{Level, log};
 pub use models::{Elements, Input, Model, Models, Outputs, Tensor, TensorType};
 pub use output::{Output, OutputPlan};

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::Error;
-use crate::columns::quote;
+use crate::show::quote;
 
 /// A value in a config: a boolean, a number or text.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
