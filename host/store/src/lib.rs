@@ -1,1 +1,177 @@
-//! store
+//! Where Caisson keeps things: small metadata records, and blobs by digest.
+//!
+//! A [`Store`] is one data folder, open in one process at a time. It knows nothing of plugins,
+//! models or HTTP.
+//!
+//! - [`Metadata`]: records by key, with atomic multi-key compare-and-swap. A commit is on disk when
+//!   it returns. [`record`] gives the records types and format numbers.
+//! - [`Blobs`]: immutable bytes by SHA-256, checked whenever they are read.
+//! - [`Store::backup`] and [`restore`]: a portable copy, and the way back from a damaged folder.
+//!
+//! What fails, fails loudly and early: a folder that is in use, newer, damaged, or someone else's is
+//! an error of [`Store::open`]; a full disk is [`StoreError::Full`] before anything is changed.
+//!
+//! Calls are synchronous. Reads of metadata are memory accesses but for the first touch; commits
+//! and blobs wait for the disk, so asynchronous callers put them into
+//! `tokio::task::spawn_blocking`. A `Store` is a handle: clone it into the closure.
+
+mod backup;
+mod blobs;
+mod digest;
+mod error;
+mod layout;
+mod metadata;
+pub mod record;
+mod space;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use backup::{BackupReport, restore};
+pub use blobs::{BlobInfo, BlobWriter, Blobs, SweepReport};
+pub use digest::{DIGEST_BYTES, Digest, InvalidDigest};
+pub use error::StoreError;
+pub use metadata::{
+    COMMIT_OPS_MAX, Commit, Expect, KEY_BYTES_MAX, Metadata, Op, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page,
+    VALUE_BYTES_MAX, Visitor, Write,
+};
+
+use metadata::SledMetadata;
+
+/// How a data folder is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Memory for metadata pages, in bytes. All metadata of a busy installation is tens of
+    /// megabytes; what doesn't fit is read from disk.
+    pub cache_bytes: u64,
+    /// Room on the disk, in bytes, below which metadata is not written any more: enough for the
+    /// storage engine to finish what it has begun (a segment is 8 MiB).
+    pub metadata_reserve_bytes: u64,
+    /// Room on the disk, in bytes, below which blobs are not written any more. More than the
+    /// reserve for metadata, so that uploads can't keep an operator from changing a deployment.
+    pub blob_reserve_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 * 1024 * 1024,
+            metadata_reserve_bytes: 32 * 1024 * 1024,
+            blob_reserve_bytes: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// One data folder. Clones are handles on the same.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+/// Dropped in this order: the lock last.
+struct Inner {
+    metadata: SledMetadata,
+    blobs: Blobs,
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Store {
+    /// Open a data folder with default options; make it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`], [`StoreError::NotAStore`], [`StoreError::NewerFormat`],
+    /// [`StoreError::Damaged`], [`StoreError::Full`], [`StoreError::Io`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(dir, &Options::default())
+    }
+
+    /// Open a data folder; make it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_with(dir: impl AsRef<Path>, options: &Options) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        layout::create_dir_durably(dir)?;
+        let lock = layout::lock(dir)?;
+        layout::check_or_create_format(dir)?;
+        Ok(Self(Arc::new(Inner {
+            metadata: SledMetadata::open(
+                &dir.join("metadata"),
+                options.cache_bytes,
+                options.metadata_reserve_bytes,
+            )?,
+            blobs: Blobs::open(&dir.join("blobs"), options.blob_reserve_bytes)?,
+            dir: dir.to_path_buf(),
+            _lock: lock,
+        })))
+    }
+
+    /// The records.
+    pub fn metadata(&self) -> &dyn Metadata {
+        &self.0.metadata
+    }
+
+    /// The blobs.
+    pub fn blobs(&self) -> &Blobs {
+        &self.0.blobs
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// Remove the blobs that no record names and that are older than `grace`. To be called at
+    /// start, before anything is written; `grace` covers what is written all the same.
+    ///
+    /// A record names a blob by having its digest's text form (`sha256:…`) anywhere in its bytes,
+    /// so no kind of record needs to be known here, and none can be forgotten.
+    ///
+    /// # Errors
+    ///
+    /// Those of the storage.
+    pub fn sweep_orphans(&self, grace: Duration) -> Result<SweepReport, StoreError> {
+        let mut named = HashSet::new();
+        self.metadata().visit(&mut |_, value| {
+            named.extend(digests_in(value));
+            Ok(())
+        })?;
+        let report = self.blobs().sweep(&named, grace)?;
+        if report.removed > 0 {
+            tracing::info!(
+                removed = report.removed,
+                bytes = report.removed_bytes,
+                "removed blobs that no record names"
+            );
+        }
+        Ok(report)
+    }
+}
+
+/// The digests whose text form is in these bytes.
+fn digests_in(bytes: &[u8]) -> impl Iterator<Item = Digest> {
+    const PREFIX: &[u8] = digest::TEXT_PREFIX.as_bytes();
+    bytes
+        .windows(PREFIX.len() + 2 * DIGEST_BYTES)
+        .filter(|window| window.starts_with(PREFIX))
+        .filter_map(|window| Digest::from_hex(window.get(PREFIX.len()..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_found_wherever_they_stand() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let text = format!("{{\"x\":\"{a}\",\"y\":[\"sha256:short\",\"{b}\"]}}");
+        assert_eq!(digests_in(text.as_bytes()).collect::<Vec<_>>(), [a, b]);
+        assert_eq!(digests_in(a.to_string().as_bytes()).collect::<Vec<_>>(), [a]);
+        assert_eq!(digests_in(a.hex().as_bytes()).count(), 0);
+        assert_eq!(digests_in(b"").count(), 0);
+    }
+}

@@ -1,0 +1,168 @@
+//! Names of what lies in a data folder, its lock, and its format.
+//!
+//! ```text
+//! caisson-store.json   {"format":1}, checked before anything else is opened
+//! lock                 held while a process has the folder open; the process id inside
+//! metadata/sled/       the records
+//! metadata/acked       the newest acknowledged commit
+//! blobs/sha256/ab/cd/  blobs by digest
+//! blobs/tmp/           blobs that are being written; emptied at open
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+
+/// The data folder's format; a change that older releases would misread makes a new number.
+pub(crate) const FORMAT: u64 = 1;
+/// Says that a folder is a data folder, and its format.
+pub(crate) const FORMAT_FILE: &str = "caisson-store.json";
+/// Locked by the process that has the folder open.
+const LOCK_FILE: &str = "lock";
+/// Bytes read of the format and lock files. Both are a line.
+const SMALL_FILE_BYTES_MAX: u64 = 4096;
+
+#[derive(Serialize, Deserialize)]
+struct Format {
+    format: u64,
+}
+
+/// Take the folder's lock; the lock goes when the file is dropped or the process ends, however it
+/// ends.
+///
+/// # Errors
+///
+/// [`StoreError::Locked`] where another process (or another store of this one) has it.
+pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(|e| StoreError::io("open the lock file", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(StoreError::Locked {
+                path: dir.to_path_buf(),
+                holder: read_small(&path)
+                    .ok()
+                    .map(|text| text.trim().to_owned())
+                    .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())),
+            });
+        }
+        Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &path, e)),
+    }
+    // For the other process's message only, so it needn't outlive a crash.
+    file.set_len(0)
+        .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))
+        .map_err(|e| StoreError::io("write", &path, e))?;
+    Ok(file)
+}
+
+/// Check the format file; write it where the folder is new. `dir` is locked.
+///
+/// # Errors
+///
+/// [`StoreError::NewerFormat`], [`StoreError::NotAStore`].
+pub(crate) fn check_or_create_format(dir: &Path) -> Result<(), StoreError> {
+    if check_format(dir)? {
+        return Ok(());
+    }
+    let entries = fs::read_dir(dir).map_err(|e| StoreError::io("list", dir, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| StoreError::io("list", dir, e))?;
+        let name = entry.file_name();
+        if name != LOCK_FILE && !name.to_string_lossy().starts_with(FORMAT_FILE) {
+            return Err(StoreError::NotAStore {
+                path: dir.to_path_buf(),
+            });
+        }
+    }
+    write_format(dir)
+}
+
+/// Is there a format file, and is it of a format that this release reads?
+pub(crate) fn check_format(dir: &Path) -> Result<bool, StoreError> {
+    let path = dir.join(FORMAT_FILE);
+    let text = match read_small(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(StoreError::io("read", &path, e)),
+    };
+    let found = serde_json::from_str::<Format>(&text)
+        .map_err(|e| StoreError::Damaged {
+            path: path.clone(),
+            detail: format!("{FORMAT_FILE}: {e}"),
+        })?
+        .format;
+    if found > FORMAT {
+        return Err(StoreError::NewerFormat {
+            path,
+            found,
+            supported: FORMAT,
+        });
+    }
+    Ok(true)
+}
+
+/// Write the format file.
+pub(crate) fn write_format(dir: &Path) -> Result<(), StoreError> {
+    let text = format!("{{\"format\":{FORMAT}}}\n");
+    write_durably(&dir.join(FORMAT_FILE), text.as_bytes())
+}
+
+fn read_small(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(SMALL_FILE_BYTES_MAX)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Write a small file so that after a crash it is there whole or not at all.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = Path::new(&temporary);
+    File::create(temporary)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(temporary, path))
+        .map_err(|e| StoreError::io("write", path, e))?;
+    sync_parent(path)
+}
+
+/// Make a folder, and its parents where they are missing, so that they survive a crash.
+pub(crate) fn create_dir_durably(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+        create_dir_durably(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Ok(()) => sync_parent(dir),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(StoreError::io("make the folder", dir, e)),
+    }
+}
+
+/// Make a rename or a new name survive a crash: fsync of the folder that holds it.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|e| StoreError::io("flush the folder", parent, e))
+}

@@ -1,0 +1,16 @@
+//! Tests of the store through its public API; one file a theme.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test these are how it fails"
+)]
+
+mod backup;
+mod blobs;
+mod damage;
+mod kill;
+mod metadata;
+mod open;
+mod workload;
