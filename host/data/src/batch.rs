@@ -62,6 +62,14 @@ impl VarLen {
         Some(())
     }
 
+    /// Drop the elements past the first `elements`.
+    pub fn truncate(&mut self, elements: usize) {
+        if let Some(&end) = self.offsets.get(elements) {
+            self.offsets.truncate(elements + 1);
+            self.data.truncate(end as usize);
+        }
+    }
+
     /// Append an element. `None`, and nothing appended, when the data would pass 4 GiB.
     #[must_use]
     pub fn push(&mut self, element: &[u8]) -> Option<()> {

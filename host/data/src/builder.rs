@@ -35,6 +35,18 @@ use std::sync::Arc;
 use crate::batch::{Batch, BatchError, Block, Column, Validity, Values, VarLen};
 use crate::schema::{Field, Schema, Slot};
 
+/// Where elements go.
+#[cfg(feature = "codecs")]
+pub(crate) enum Destination<'b> {
+    /// Into this range of the block.
+    Numbers {
+        values: &'b mut Values,
+        range: Range<usize>,
+    },
+    /// To the end of this list.
+    Texts(&'b mut VarLen),
+}
+
 /// A batch in the making.
 #[derive(Debug)]
 pub struct BatchBuilder {
@@ -68,20 +80,7 @@ impl BatchBuilder {
     /// [`BatchError::TooManyRows`] when the rows pass `u32` or their elements pass what memory can
     /// address. Memory for the numbers is taken here: check counts that come from outside first.
     pub fn new(schema: Arc<Schema>, rows: usize) -> Result<Self, BatchError> {
-        let too_many = BatchError::TooManyRows(rows);
-        let mut bytes = 0usize;
-        for layout in schema.blocks() {
-            // A text element costs its offset here.
-            let width = layout.data_type.width().unwrap_or(size_of::<u32>());
-            let block = layout.elements(rows).and_then(|n| n.checked_mul(width));
-            match block.and_then(|block| bytes.checked_add(block)) {
-                Some(sum) => bytes = sum,
-                None => return Err(too_many),
-            }
-        }
-        if u32::try_from(rows).is_err() || isize::try_from(bytes).is_err() {
-            return Err(too_many);
-        }
+        check_size(&schema, rows)?;
         let mut blocks = Vec::with_capacity(schema.blocks().len());
         for layout in schema.blocks() {
             let elements = match layout.data_type.width() {
@@ -138,6 +137,29 @@ impl BatchBuilder {
         fp32s_mut, Fp32, f32;
         /// The elements of an `fp64` column.
         fp64s_mut, Fp64, f64;
+    }
+
+    /// Where the elements of a column go: all of them, or those of one row. Elements of a text column
+    /// are appended either way.
+    #[cfg(feature = "codecs")]
+    pub(crate) fn destination(
+        &mut self,
+        index: usize,
+        row: Option<usize>,
+    ) -> Option<(&Field, Destination<'_>)> {
+        let field = self.schema.field(index)?;
+        if field.data_type.width().is_none() {
+            return Some((field, Destination::Texts(self.texts.get_mut(index)?)));
+        }
+        let slot = self.schema.slot(index)?;
+        let (block, mut range) = place_in(&mut self.blocks, slot, field, self.rows)?;
+        if let Some(row) = row.filter(|&row| row < self.rows) {
+            let elements = field.row_elements();
+            let start = range.start + row * elements;
+            range = start..start + elements;
+        }
+        let values = &mut block.values;
+        Some((field, Destination::Numbers { values, range }))
     }
 
     /// The elements of a text or bytes column. Push one for each row (or `rows × row_elements` for
@@ -255,6 +277,42 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Change the number of rows: new rows are present and zero, false or empty; rows past the new
+    /// end are dropped. For sources that don't say beforehand how many rows they have.
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchBuilder::new`]; nothing has changed then.
+    pub fn resize_rows(&mut self, rows: usize) -> Result<(), BatchError> {
+        check_size(&self.schema, rows)?;
+        for (block, layout) in self.blocks.iter_mut().zip(self.schema.blocks()) {
+            let columns = layout.fields.len();
+            let (from, to) = (self.rows * layout.row_elements, rows * layout.row_elements);
+            crate::match_values!(
+                &mut block.values,
+                list => resize_columns(list, columns, from, to, Default::default()),
+                var => debug_assert!(var.is_empty())
+            );
+            if let Some(bits) = &mut block.validity {
+                if !self.rows.is_multiple_of(8) {
+                    // Padding bits become rows.
+                    for last in bits
+                        .chunks_exact_mut(self.rows.div_ceil(8))
+                        .filter_map(|own| own.last_mut())
+                    {
+                        *last |= 0xff << (self.rows % 8);
+                    }
+                }
+                resize_columns(bits, columns, self.rows.div_ceil(8), rows.div_ceil(8), 0xff);
+            }
+        }
+        for (text, field) in self.texts.iter_mut().zip(self.schema.fields()) {
+            text.truncate(rows * field.row_elements());
+        }
+        self.rows = rows;
+        Ok(())
+    }
+
     /// Check everything and make the batch.
     ///
     /// # Errors
@@ -328,6 +386,33 @@ impl BatchBuilder {
         let block = self.blocks.get_mut(slot.block)?;
         block.validity.get_or_insert_with(|| vec![0xff; bytes]);
         column_bits(block, slot, self.rows)
+    }
+}
+
+fn check_size(schema: &Schema, rows: usize) -> Result<(), BatchError> {
+    let bytes = rows.checked_mul(schema.row_bytes());
+    if u32::try_from(rows).is_err() || bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+        return Err(BatchError::TooManyRows(rows));
+    }
+    Ok(())
+}
+
+/// Change the length of each of the columns that lie end to end in a list.
+fn resize_columns<T: Copy>(list: &mut Vec<T>, columns: usize, from: usize, to: usize, fill: T) {
+    if to > from {
+        list.resize(columns * to, fill);
+        // From the last, so that no column is overwritten before it has moved.
+        for column in (0..columns).rev() {
+            list.copy_within(column * from..(column + 1) * from, column * to);
+            if let Some(new) = list.get_mut(column * to + from..(column + 1) * to) {
+                new.fill(fill);
+            }
+        }
+    } else {
+        for column in 0..columns {
+            list.copy_within(column * from..column * from + to, column * to);
+        }
+        list.truncate(columns * to);
     }
 }
 

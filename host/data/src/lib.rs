@@ -11,11 +11,21 @@
 
 mod batch;
 mod builder;
+#[cfg(feature = "codecs")]
+mod codec;
+#[cfg(feature = "codecs")]
+pub mod oip;
+#[cfg(feature = "codecs")]
+pub mod oip_binary;
+#[cfg(feature = "codecs")]
+pub mod rows;
 mod schema;
 mod select;
 
 pub use batch::{Batch, BatchError, Block, Column, Validity, Values, VarLen};
 pub use builder::BatchBuilder;
+#[cfg(feature = "codecs")]
+pub use codec::{DecodeError, DecodeLimits, code};
 pub use schema::{
     BlockLayout, DataType, FIELDS_MAX, Field, NAME_BYTES_MAX, RANK_MAX, ROW_ELEMENTS_MAX, Schema,
     SchemaError, Slot,

@@ -202,9 +202,12 @@ impl Field {
         self.shape.is_empty()
     }
 
-    /// Elements in one row: the product of the shape, 1 for a scalar.
+    /// Elements in one row: the product of the shape, 1 for a scalar. Saturates, so that a shape
+    /// means the same in a 32-bit plugin as here.
     pub fn row_elements(&self) -> usize {
-        self.shape.iter().map(|&d| d as usize).product()
+        self.shape
+            .iter()
+            .fold(1, |n: usize, &d| n.saturating_mul(d as usize))
     }
 }
 
@@ -321,12 +324,10 @@ impl Schema {
                     rank: field.shape.len(),
                 });
             }
-            let row_elements = field
-                .shape
-                .iter()
-                .try_fold(1usize, |n, &d| n.checked_mul(d as usize))
-                .filter(|&n| n <= ROW_ELEMENTS_MAX)
-                .ok_or_else(|| SchemaError::RowTooLarge(field.name.clone()))?;
+            let row_elements = field.row_elements();
+            if row_elements > ROW_ELEMENTS_MAX {
+                return Err(SchemaError::RowTooLarge(field.name.clone()));
+            }
             if by_name.insert(field.name.clone(), index).is_some() {
                 return Err(SchemaError::DuplicateName(field.name.clone()));
             }
@@ -395,6 +396,18 @@ impl Schema {
     /// The field of this name.
     pub fn get(&self, name: &str) -> Option<&Field> {
         self.index_of(name).and_then(|i| self.fields.get(i))
+    }
+
+    /// Bytes that one row's elements take in a batch. A text or bytes element counts with its offset
+    /// of 4 bytes alone. At most 2⁴¹.
+    pub fn row_bytes(&self) -> usize {
+        let block = |layout: &BlockLayout| {
+            let width = layout.data_type.width().unwrap_or(size_of::<u32>());
+            (layout.fields.len() * layout.row_elements).saturating_mul(width)
+        };
+        self.blocks
+            .iter()
+            .fold(0, |sum, layout| sum.saturating_add(block(layout)))
     }
 
     /// Number of fields.

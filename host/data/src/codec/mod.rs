@@ -1,0 +1,19 @@
+//! What the codecs share: errors, limits, the JSON reader, and the way from a written value to an
+//! element of a block.
+
+mod element;
+mod error;
+mod json;
+mod limits;
+mod nested;
+mod rows;
+mod write;
+
+pub(crate) use element::{BytesAs, Elements, Token};
+pub use error::{DecodeError, code};
+pub(crate) use error::{cut, refuse};
+pub(crate) use json::{Reader, is_plain};
+pub use limits::DecodeLimits;
+pub(crate) use nested::read_nested;
+pub(crate) use rows::RowFiller;
+pub(crate) use write::{BytesForm, ElementWriter, FloatForm, write_json_string};

@@ -1,0 +1,13 @@
+//! Batches and their codecs, through the public API.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, too"
+)]
+
+mod builder;
+mod oip;
+mod oip_bad;
+mod rows;
+mod support;
