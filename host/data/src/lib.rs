@@ -14,6 +14,8 @@ mod builder;
 #[cfg(feature = "codecs")]
 mod codec;
 #[cfg(feature = "codecs")]
+pub mod csv;
+#[cfg(feature = "codecs")]
 pub mod oip;
 #[cfg(feature = "codecs")]
 pub mod oip_binary;

@@ -16,4 +16,4 @@ pub(crate) use json::{Reader, is_plain};
 pub use limits::DecodeLimits;
 pub(crate) use nested::read_nested;
 pub(crate) use rows::RowFiller;
-pub(crate) use write::{BytesForm, ElementWriter, FloatForm, write_json_string};
+pub(crate) use write::{BytesForm, ElementWriter, FloatForm, write_base64, write_json_string};

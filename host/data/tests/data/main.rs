@@ -7,6 +7,7 @@
 )]
 
 mod builder;
+mod csv;
 mod oip;
 mod oip_bad;
 mod rows;
