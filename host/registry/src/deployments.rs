@@ -1,0 +1,205 @@
+//! Deployments: immutable revisions, and one pointer that says which is live.
+//!
+//! Keys `deployment/{tenant}/{name}` (the pointer) and `revision/{tenant}/{name}/{number}`. A new
+//! revision and the pointer to it are one commit. A spec may hold fitted vocabularies of megabytes,
+//! so it is a blob.
+
+use std::fmt;
+
+use caisson_store::record::{self, Record, Stored};
+use caisson_store::{Digest, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::names::{self, TenantId};
+use crate::table::{self, Attempt, change, number_key};
+use crate::{RegistryError, now};
+
+/// Deployments of a tenant, and revisions of a deployment, in one list.
+const LIST_MAX: usize = 100_000;
+/// Bytes of a stored spec.
+const SPEC_BYTES_MAX: u64 = 64 << 20;
+
+/// One revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RevisionRecord {
+    /// The deployment.
+    pub name: String,
+    /// Counted from 1; never used twice, not even after a deletion.
+    pub number: u64,
+    /// The spec, every reference pinned.
+    pub spec: Value,
+    /// Who made it.
+    pub author: String,
+    /// When, RFC 3339.
+    pub created_at: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredRevision {
+    name: String,
+    number: u64,
+    spec: Digest,
+    author: String,
+    created_at: String,
+}
+
+impl Record for StoredRevision {
+    const KIND: &'static str = "revision";
+    const FORMAT: u32 = 1;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Pointer {
+    name: String,
+    /// The live revision; `None` when deleted.
+    live: Option<u64>,
+    /// The highest number given out.
+    latest: u64,
+}
+
+impl Record for Pointer {
+    const KIND: &'static str = "deployment";
+    const FORMAT: u32 = 1;
+}
+
+/// The deployments of all tenants.
+#[derive(Clone)]
+pub struct DeploymentStore {
+    store: Store,
+}
+
+impl fmt::Debug for DeploymentStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeploymentStore")
+    }
+}
+
+impl DeploymentStore {
+    /// The deployments in this store.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Store a new revision and make it live.
+    ///
+    /// # Errors
+    ///
+    /// Not a name; the store.
+    pub fn append(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        spec: Value,
+        author: &str,
+    ) -> Result<RevisionRecord, RegistryError> {
+        names::check("deployment", name)?;
+        let text = serde_json::to_vec(&spec)
+            .map_err(|_| RegistryError::Store(StoreError::BadRequest("a spec that JSON can't hold")))?;
+        if text.len() as u64 > SPEC_BYTES_MAX {
+            return Err(RegistryError::TooMany { what: "bytes of a deployment".into(), max: SPEC_BYTES_MAX });
+        }
+        let digest = self.store.blobs().put(&text)?.digest;
+        let stored = change(&self.store, name, || {
+            let pointer = self.pointer(tenant, name)?;
+            let number = pointer.as_ref().map_or(0, |p| p.record.latest) + 1;
+            let new = Pointer { name: name.to_owned(), live: Some(number), latest: number };
+            let revision = StoredRevision {
+                name: name.to_owned(),
+                number,
+                spec: digest,
+                author: author.to_owned(),
+                created_at: now(),
+            };
+            let key = pointer_key(tenant, name);
+            let ops = vec![
+                match pointer {
+                    Some(stored) => stored.replace(&key, &new)?,
+                    None => record::create(&key, &new)?,
+                },
+                record::create(&revision_key(tenant, name, number), &revision)?,
+            ];
+            Ok(Attempt::Commit(ops, revision))
+        })?;
+        Ok(with_spec(stored, spec))
+    }
+
+    /// The live revision of every deployment, by name.
+    ///
+    /// # Errors
+    ///
+    /// The store.
+    pub fn list_live(&self, tenant: &TenantId) -> Result<Vec<RevisionRecord>, RegistryError> {
+        let pointers: Vec<Pointer> = table::list(&self.store, &format!("deployment/{tenant}/"), LIST_MAX)?;
+        pointers
+            .iter()
+            .filter_map(|pointer| pointer.live.map(|number| self.revision(tenant, &pointer.name, number)))
+            .collect()
+    }
+
+    /// One revision.
+    ///
+    /// # Errors
+    ///
+    /// There is none; its spec is missing or damaged.
+    pub fn revision(&self, tenant: &TenantId, name: &str, number: u64) -> Result<RevisionRecord, RegistryError> {
+        let key = revision_key(tenant, name, number);
+        let Some(stored) = record::get::<StoredRevision>(self.store.metadata(), &key)? else {
+            return Err(not_found(&format!("{name} revision {number}")));
+        };
+        let text = self.store.blobs().read(&stored.record.spec, SPEC_BYTES_MAX)?;
+        let spec = serde_json::from_slice(&text).map_err(|e| {
+            RegistryError::Store(StoreError::BadRecord {
+                kind: "deployment spec",
+                key: stored.record.spec.to_string(),
+                detail: e.to_string(),
+            })
+        })?;
+        Ok(with_spec(stored.record, spec))
+    }
+
+    /// Stop a deployment being live. Its revisions stay.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that name; the store.
+    pub fn delete(&self, tenant: &TenantId, name: &str) -> Result<(), RegistryError> {
+        change(&self.store, name, || match self.pointer(tenant, name)? {
+            Some(stored) if stored.record.live.is_some() => {
+                let gone = Pointer { live: None, ..stored.record.clone() };
+                Ok(Attempt::Commit(vec![stored.replace(&pointer_key(tenant, name), &gone)?], ()))
+            }
+            _ => Err(not_found(name)),
+        })
+    }
+
+    fn pointer(&self, tenant: &TenantId, name: &str) -> Result<Option<Stored<Pointer>>, RegistryError> {
+        if names::check("deployment", name).is_err() {
+            return Ok(None);
+        }
+        Ok(record::get(self.store.metadata(), &pointer_key(tenant, name))?)
+    }
+}
+
+fn with_spec(stored: StoredRevision, spec: Value) -> RevisionRecord {
+    RevisionRecord {
+        name: stored.name,
+        number: stored.number,
+        spec,
+        author: stored.author,
+        created_at: stored.created_at,
+    }
+}
+
+fn not_found(name: &str) -> RegistryError {
+    let shown: String = name.chars().take(80).collect();
+    RegistryError::NotFound { what: "deployment", name: shown.escape_debug().to_string(), hint: String::new() }
+}
+
+fn pointer_key(tenant: &TenantId, name: &str) -> String {
+    format!("deployment/{tenant}/{name}")
+}
+
+fn revision_key(tenant: &TenantId, name: &str, number: u64) -> String {
+    format!("revision/{tenant}/{name}/{}", number_key(number))
+}

@@ -1,0 +1,93 @@
+//! Names that are keys, path segments and metric labels at once, so they are narrow.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::RegistryError;
+
+/// Characters in a name.
+const NAME_CHARS_MAX: usize = 64;
+
+/// 1 to 64 lower-case letters, digits and inner hyphens, a letter first.
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_CHARS_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Refuse what isn't a name.
+pub(crate) fn check(what: &'static str, name: &str) -> Result<(), RegistryError> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(RegistryError::Name { what, name: shown.escape_debug().to_string() })
+}
+
+/// Refuse what can't be a model's name, before anything is uploaded.
+///
+/// # Errors
+///
+/// [`RegistryError::Name`].
+pub fn check_model_name(name: &str) -> Result<(), RegistryError> {
+    check("model", name)
+}
+
+/// An owner of plugins, models and deployments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TenantId {
+    type Err = RegistryError;
+
+    fn from_str(name: &str) -> Result<Self, RegistryError> {
+        check("tenant", name)?;
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = RegistryError;
+
+    fn try_from(name: String) -> Result<Self, RegistryError> {
+        name.parse()
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(tenant: TenantId) -> Self {
+        tenant.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_narrow() {
+        for good in ["a", "one-hot", "x2", &"a".repeat(NAME_CHARS_MAX)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "../x", "a/b", "A", "a_b", "-a", "a-", "2a", "a b", "ü", &"a".repeat(NAME_CHARS_MAX + 1)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+}
