@@ -232,6 +232,9 @@ fn wrong_count(builder: &BatchBuilder, index: usize) -> Error {
     ))
 }
 
+/// The elements of one column, the validity bits if its block has any, and elements a row.
+type Parts<'a, T> = (&'a mut [T], Option<&'a mut [u8]>, usize);
+
 /// Changes a batch in place.
 ///
 /// ```
@@ -348,8 +351,7 @@ impl BatchEditor {
         Batch::trusted(self.schema, self.rows, self.blocks)
     }
 
-    /// Elements, validity bits if the block has any, and elements a row.
-    fn parts_mut<T: Element>(&mut self, index: usize) -> Result<(&mut [T], Option<&mut [u8]>, usize), Error> {
+    fn parts_mut<T: Element>(&mut self, index: usize) -> Result<Parts<'_, T>, Error> {
         let place = self.schema.slot(index).zip(self.schema.field(index));
         let Some((slot, field)) = place.filter(|(_, f)| f.data_type == T::DATA_TYPE) else {
             return Err(self.wrong_column(index, T::DATA_TYPE));

@@ -100,6 +100,7 @@ fn list_names(schema: &Schema) -> String {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline, description = "")]
 pub struct Columns(Option<Vec<String>>);
 
 impl Columns {

@@ -16,26 +16,19 @@ use crate::{Batch, BatchBuilder, Field, Schema};
 #[macro_export]
 macro_rules! schema {
     ($($columns:tt)*) => {
-        $crate::testing::make_schema({
-            #[allow(unused_mut, reason = "a schema may have no column")]
-            let mut fields: ::std::vec::Vec<$crate::Field> = ::std::vec::Vec::new();
-            $crate::__schema!(fields; $($columns)*);
-            fields
-        })
+        $crate::testing::make_schema($crate::__schema!([] $($columns)*))
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __schema {
-    ($fields:ident;) => {};
-    ($fields:ident; $name:literal : $ty:ident $([$($dim:literal),*])? ? $(, $($rest:tt)*)?) => {
-        $fields.push($crate::__field!($name, $ty, [$($($dim),*)?]).nullable());
-        $crate::__schema!($fields; $($($rest)*)?);
+    ([$($done:expr,)*]) => { ::std::vec![$($done),*] };
+    ([$($done:expr,)*] $name:literal : $ty:ident $([$($dim:literal),*])? ? $(, $($rest:tt)*)?) => {
+        $crate::__schema!([$($done,)* $crate::__field!($name, $ty, [$($($dim),*)?]).nullable(),] $($($rest)*)?)
     };
-    ($fields:ident; $name:literal : $ty:ident $([$($dim:literal),*])? $(, $($rest:tt)*)?) => {
-        $fields.push($crate::__field!($name, $ty, [$($($dim),*)?]));
-        $crate::__schema!($fields; $($($rest)*)?);
+    ([$($done:expr,)*] $name:literal : $ty:ident $([$($dim:literal),*])? $(, $($rest:tt)*)?) => {
+        $crate::__schema!([$($done,)* $crate::__field!($name, $ty, [$($($dim),*)?]),] $($($rest)*)?)
     };
 }
 
@@ -120,46 +113,37 @@ macro_rules! __type {
 #[macro_export]
 macro_rules! batch {
     ($($columns:tt)*) => {
-        $crate::testing::make_batch({
-            #[allow(unused_mut, reason = "a batch may have no column")]
-            let mut columns: ::std::vec::Vec<($crate::Field, $crate::testing::Cells)> = ::std::vec::Vec::new();
-            $crate::__batch!(columns; $($columns)*);
-            columns
-        })
+        $crate::testing::make_batch($crate::__batch!([] $($columns)*))
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __batch {
-    ($columns:ident;) => {};
-    ($columns:ident; $name:literal : $ty:ident $([$($dim:literal),*])? ? = [$($cell:expr),* $(,)?] $(, $($rest:tt)*)?) => {
-        $columns.push((
+    ([$($done:expr,)*]) => { ::std::vec![$($done),*] };
+    ([$($done:expr,)*] $name:literal : $ty:ident $([$($dim:literal),*])? ? = [$($cell:expr),* $(,)?] $(, $($rest:tt)*)?) => {
+        $crate::__batch!([$($done,)* (
             $crate::__field!($name, $ty, [$($($dim),*)?]).nullable(),
             $crate::__cells!($ty, [$($cell),*]),
-        ));
-        $crate::__batch!($columns; $($($rest)*)?);
+        ),] $($($rest)*)?)
     };
-    ($columns:ident; $name:literal : $ty:ident $([$($dim:literal),*])? = [$($cell:expr),* $(,)?] $(, $($rest:tt)*)?) => {
-        $columns.push((
+    ([$($done:expr,)*] $name:literal : $ty:ident $([$($dim:literal),*])? = [$($cell:expr),* $(,)?] $(, $($rest:tt)*)?) => {
+        $crate::__batch!([$($done,)* (
             $crate::__field!($name, $ty, [$($($dim),*)?]),
             $crate::__cells!($ty, [$($cell),*]),
-        ));
-        $crate::__batch!($columns; $($($rest)*)?);
+        ),] $($($rest)*)?)
     };
-    ($columns:ident; $name:literal : $ty:ident $([$($dim:literal),*])? ? = $cells:expr $(, $($rest:tt)*)?) => {
-        $columns.push((
+    ([$($done:expr,)*] $name:literal : $ty:ident $([$($dim:literal),*])? ? = $cells:expr $(, $($rest:tt)*)?) => {
+        $crate::__batch!([$($done,)* (
             $crate::__field!($name, $ty, [$($($dim),*)?]).nullable(),
             $crate::__cells!($ty, $cells),
-        ));
-        $crate::__batch!($columns; $($($rest)*)?);
+        ),] $($($rest)*)?)
     };
-    ($columns:ident; $name:literal : $ty:ident $([$($dim:literal),*])? = $cells:expr $(, $($rest:tt)*)?) => {
-        $columns.push((
+    ([$($done:expr,)*] $name:literal : $ty:ident $([$($dim:literal),*])? = $cells:expr $(, $($rest:tt)*)?) => {
+        $crate::__batch!([$($done,)* (
             $crate::__field!($name, $ty, [$($($dim),*)?]),
             $crate::__cells!($ty, $cells),
-        ));
-        $crate::__batch!($columns; $($($rest)*)?);
+        ),] $($($rest)*)?)
     };
 }
 
