@@ -34,6 +34,32 @@ use crate::schema::{DataType, Field, Schema};
 ///
 /// Whatever isn't as the module says, with row, column and line, and what passes a limit.
 pub fn decode(schema: &Arc<Schema>, body: &[u8], limits: &DecodeLimits) -> Result<Batch, DecodeError> {
+    decode_with(schema, body, limits, Unknown::Refuse)
+}
+
+/// As [`decode`], but columns that the schema doesn't have are passed over: for tables that were not
+/// made for this schema alone, such as a training table with its labels.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_known(schema: &Arc<Schema>, body: &[u8], limits: &DecodeLimits) -> Result<Batch, DecodeError> {
+    decode_with(schema, body, limits, Unknown::PassOver)
+}
+
+/// What becomes of a column that the schema doesn't have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Refuse,
+    PassOver,
+}
+
+fn decode_with(
+    schema: &Arc<Schema>,
+    body: &[u8],
+    limits: &DecodeLimits,
+    unknown: Unknown,
+) -> Result<Batch, DecodeError> {
     limits.check_body(body)?;
     let text = match std::str::from_utf8(body) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
@@ -50,7 +76,7 @@ pub fn decode(schema: &Arc<Schema>, body: &[u8], limits: &DecodeLimits) -> Resul
         line: 1,
         row_ended: true,
     };
-    let columns = read_header(schema, &mut cells)?;
+    let columns = read_header(schema, &mut cells, unknown)?;
     let mut filler = RowFiller::new(schema, limits)?;
     while cells.begin_row(columns.len()) {
         let line = cells.line;
@@ -63,8 +89,12 @@ pub fn decode(schema: &Arc<Schema>, body: &[u8], limits: &DecodeLimits) -> Resul
     filler.finish()
 }
 
-/// The columns that the header names.
-fn read_header(schema: &Schema, cells: &mut Cells<'_>) -> Result<Vec<usize>, DecodeError> {
+/// The columns that the header names; `None` for one to pass over.
+fn read_header(
+    schema: &Schema,
+    cells: &mut Cells<'_>,
+    unknown: Unknown,
+) -> Result<Vec<Option<usize>>, DecodeError> {
     if !cells.begin_row(2) {
         return refuse(code::BAD_CSV, "there is no header with the names of the columns");
     }
@@ -79,8 +109,9 @@ fn read_header(schema: &Schema, cells: &mut Cells<'_>) -> Result<Vec<usize>, Dec
             }
             Some((index, named)) => {
                 *named = true;
-                columns.push(index);
+                columns.push(Some(index));
             }
+            None if unknown == Unknown::PassOver => columns.push(None),
             None => {
                 let error = DecodeError::new(code::UNKNOWN_COLUMN, "the schema has no such column");
                 return Err(error.in_column(&cell.text));
@@ -99,19 +130,19 @@ fn read_header(schema: &Schema, cells: &mut Cells<'_>) -> Result<Vec<usize>, Dec
 fn read_row(
     schema: &Schema,
     cells: &mut Cells<'_>,
-    columns: &[usize],
+    columns: &[Option<usize>],
     filler: &mut RowFiller,
 ) -> Result<(), DecodeError> {
     let mut columns_left = columns.iter();
     while let Some(cell) = cells.next()? {
-        let column = columns_left
-            .next()
-            .and_then(|&index| Some((index, schema.field(index)?)));
-        let Some((index, field)) = column else {
+        let Some(column) = columns_left.next() else {
             return refuse(
                 code::BAD_CSV,
                 format!("the row has more cells than the header's {}", columns.len()),
             );
+        };
+        let Some((index, field)) = column.and_then(|index| Some((index, schema.field(index)?))) else {
+            continue; // A column to pass over.
         };
         read_cell(field, &cell, filler, index).map_err(|e| e.in_column(&field.name))?;
     }

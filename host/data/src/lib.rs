@@ -9,6 +9,8 @@
 //!
 //! This crate knows nothing of WebAssembly, ONNX or HTTP.
 
+#[cfg(feature = "codecs")]
+pub mod arrow;
 mod batch;
 mod builder;
 #[cfg(feature = "codecs")]

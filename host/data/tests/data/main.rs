@@ -6,6 +6,7 @@
     reason = "helpers of tests fail by panicking, too"
 )]
 
+mod arrow;
 mod builder;
 mod csv;
 mod oip;
