@@ -1,0 +1,156 @@
+//! Compiled components: in memory while somebody uses them, on disk, or from the child.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::cache::{Cache, Cached};
+use crate::compile::Compiler;
+use crate::error::UploadError;
+use crate::limits::UploadLimits;
+
+/// SHA-256 of bytes, in lower-case hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// Loaded code.
+pub(crate) struct Code {
+    pub(crate) component: Component,
+    /// Why it has no snapshot accessors, if it was to have them.
+    pub(crate) plain: Option<String>,
+}
+
+/// Where code comes from.
+pub(crate) struct Codes {
+    engine: Engine,
+    compiler: Compiler,
+    cache: Option<Arc<Cache>>,
+    limits: UploadLimits,
+    memory_bytes_max: usize,
+    /// Code in use, so that two stages of one component share it. Bounded by what is in use: an
+    /// entry whose code is gone is removed when the next is added.
+    loaded: Mutex<HashMap<String, Weak<Code>>>,
+}
+
+impl Codes {
+    pub(crate) fn new(
+        engine: Engine,
+        compiler: Compiler,
+        cache: Option<Cache>,
+        limits: UploadLimits,
+        memory_bytes_max: usize,
+    ) -> Self {
+        Self {
+            engine,
+            compiler,
+            cache: cache.map(Arc::new),
+            limits,
+            memory_bytes_max,
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// Code of a component, with snapshot accessors where asked for and possible.
+    pub(crate) async fn get(&self, wasm: &[u8], instrument: bool) -> Result<Arc<Code>, UploadError> {
+        let name = format!("{}-{}", digest(wasm), if instrument { "snapshot" } else { "plain" });
+        if let Some(code) = self.in_memory(&name) {
+            return Ok(code);
+        }
+        let cached = match self.on_disk(&name).await? {
+            Some(cached) => cached,
+            None => self.compile(&name, wasm, instrument).await?,
+        };
+        let engine = self.engine.clone();
+        let code = blocking(move || {
+            let component = cached.code.load(&engine)?;
+            Ok(Code {
+                component,
+                plain: cached.plain,
+            })
+        })
+        .await?
+        .map_err(|e: wasmtime::Error| UploadError::Host(format!("compiled code can't be loaded: {e:#}")))?;
+        self.check(&code.component)?;
+        let code = Arc::new(code);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, code| code.strong_count() > 0);
+        // Somebody may have been quicker; then theirs is shared and ours goes.
+        if let Some(theirs) = loaded.get(&name).and_then(Weak::upgrade) {
+            return Ok(theirs);
+        }
+        loaded.insert(name, Arc::downgrade(&code));
+        Ok(code)
+    }
+
+    fn in_memory(&self, name: &str) -> Option<Arc<Code>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(name)?.upgrade()
+    }
+
+    async fn on_disk(&self, name: &str) -> Result<Option<Cached>, UploadError> {
+        let Some(cache) = self.cache.clone() else {
+            return Ok(None);
+        };
+        let name = name.to_owned();
+        let engine = self.engine.clone();
+        blocking(move || {
+            let cached = cache.get(&name)?;
+            // Authentic, and yet not for this engine: a miss as well.
+            match cached.code.load(&engine) {
+                Ok(_) => Some(cached),
+                Err(error) => {
+                    tracing::warn!(artifact = name, %error, "a compiled artifact does not load; compiling anew");
+                    None
+                }
+            }
+        })
+        .await
+    }
+
+    async fn compile(&self, name: &str, wasm: &[u8], instrument: bool) -> Result<Cached, UploadError> {
+        let cached = Cached::from(self.compiler.compile(wasm, instrument).await?);
+        let Some(cache) = self.cache.clone() else {
+            return Ok(cached);
+        };
+        let name = name.to_owned();
+        blocking(move || {
+            cache.put(&name, &cached);
+            cached
+        })
+        .await
+    }
+
+    /// Refuse what the pool could never instantiate.
+    fn check(&self, component: &Component) -> Result<(), UploadError> {
+        let most = |what, found: u64, limit: u64| {
+            if found > limit {
+                return Err(UploadError::TooComplex { what, found, limit });
+            }
+            Ok(())
+        };
+        let Some(resources) = component.resources_required() else {
+            return Err(UploadError::Invalid("it imports core modules or components".to_owned()));
+        };
+        most("linear memories", resources.num_memories.into(), self.limits.memories.into())?;
+        most("tables", resources.num_tables.into(), self.limits.tables.into())?;
+        most(
+            "pages of initial memory",
+            resources.max_initial_memory_size.unwrap_or(0),
+            (self.memory_bytes_max / WASM_PAGE_BYTES) as u64,
+        )
+    }
+}
+
+/// WebAssembly's page.
+const WASM_PAGE_BYTES: usize = 64 << 10;
+
+/// Run something that takes a while on a thread for such things.
+pub(crate) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, UploadError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| UploadError::Host(format!("a helper thread failed: {e}")))
+}

@@ -1,0 +1,172 @@
+//! The host's side of one instance: its limits, its log, its handles, and what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{I32Exit, WasiCtx};
+
+use crate::error::{Cause, GUEST_TEXT_BYTES_MAX, UploadError};
+use crate::limiter::Limiter;
+use crate::limits::Limits;
+use crate::log::{CallLog, StageLog};
+use crate::nn::{Graphs, Models};
+use crate::text::tame;
+use crate::wasi::Grants;
+
+/// Handles of host resources that an instance may hold: tensors, streams.
+const HANDLES_MAX: usize = 4096;
+/// What copying an answer may cost on top of its bytes: the host's own structures around them.
+const COPY_OVERHEAD_BYTES: usize = 1 << 20;
+/// wasmtime's words when a guest hands over more than the store's `hostcall_fuel`; its error type
+/// is private. A test pins them.
+const COPY_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// What a guest is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Describe,
+    Configure,
+    Call,
+}
+
+impl Phase {
+    /// The name of the function, where it isn't one that may use models.
+    pub(crate) fn outside_call(self) -> Option<&'static str> {
+        match self {
+            Self::Describe => Some("describe"),
+            Self::Configure => Some("configure"),
+            Self::Call => None,
+        }
+    }
+}
+
+/// Why the host itself stopped a guest.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("out of processor time")]
+    CpuTime,
+    #[error("wasi:nn in `{0}`")]
+    ModelsOutsidePredict(&'static str),
+    #[error("{0}")]
+    Handles(String),
+    #[error("{0}")]
+    Contract(String),
+}
+
+/// Everything that an instance is made with.
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    pub(crate) tick: Duration,
+    pub(crate) grants: Grants,
+    pub(crate) graphs: Option<Arc<dyn Graphs>>,
+    pub(crate) log: Arc<StageLog>,
+}
+
+/// The data of a store.
+pub(crate) struct Guest {
+    pub(crate) limiter: Limiter,
+    pub(crate) log: Arc<CallLog>,
+    pub(crate) phase: Phase,
+    pub(crate) table: ResourceTable,
+    pub(crate) wasi: Option<Box<WasiCtx>>,
+    pub(crate) grants: Grants,
+    pub(crate) models: Models,
+    ticks_left: u64,
+}
+
+impl Guest {
+    /// A store for one instance, ready to instantiate: limits on, deadline set.
+    pub(crate) fn store(engine: &Engine, terms: &Terms) -> Store<Self> {
+        let limits = &terms.limits;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let mut store = Store::new(
+            engine,
+            Self {
+                limiter: Limiter::new(limits.memory_bytes, limits.table_elements),
+                log: Arc::new(CallLog::new(Arc::clone(&terms.log))),
+                phase: Phase::Call,
+                table,
+                wasi: None,
+                grants: terms.grants,
+                models: Models::new(terms.graphs.clone(), limits.memory_bytes),
+                ticks_left: 0,
+            },
+        );
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(limits.output_bytes.saturating_add(COPY_OVERHEAD_BYTES));
+        store.set_max_component_handles(HANDLES_MAX);
+        // Each tick that passes inside the guest costs one of its own and gives others a turn.
+        // Ticks that pass while it waits in the host, or while it has no thread, come down to one.
+        store.epoch_deadline_callback(|mut cx| {
+            let guest = cx.data_mut();
+            match guest.ticks_left.checked_sub(1) {
+                Some(left) => {
+                    guest.ticks_left = left;
+                    Ok(UpdateDeadline::Yield(1))
+                }
+                None => Err(Fault::CpuTime.into()),
+            }
+        });
+        store
+    }
+}
+
+/// Begin a call: a new budget of time.
+pub(crate) fn begin(store: &mut Store<Guest>, terms: &Terms, phase: Phase) {
+    let (cpu, _) = budget(&terms.limits, phase);
+    let tick = terms.tick.as_nanos().max(1);
+    let guest = store.data_mut();
+    guest.ticks_left = u64::try_from(cpu.as_nanos().div_ceil(tick)).unwrap_or(u64::MAX);
+    guest.phase = phase;
+    guest.limiter.forget_refusal();
+    store.set_epoch_deadline(1);
+}
+
+/// Guest time and wall-clock time of a call.
+pub(crate) fn budget(limits: &Limits, phase: Phase) -> (Duration, Duration) {
+    match phase {
+        Phase::Describe | Phase::Configure => (limits.setup_cpu, limits.setup_wall),
+        Phase::Call => (limits.cpu, limits.wall),
+    }
+}
+
+/// What an error of wasmtime means.
+pub(crate) fn cause(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> Cause {
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return match fault {
+            Fault::CpuTime => Cause::CpuTime(budget(limits, guest.phase).0),
+            Fault::ModelsOutsidePredict(function) => Cause::ModelsOutsidePredict(function),
+            Fault::Handles(what) => Cause::Handles(what.clone()),
+            Fault::Contract(what) => Cause::Component(UploadError::Contract(tame(what, GUEST_TEXT_BYTES_MAX))),
+        };
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return Cause::Trap(format!("it exited with status {}", exit.0));
+    }
+    // A guest that was refused memory and then aborts, aborts for that.
+    if let Some(refusal) = guest.limiter.refusal() {
+        return refusal;
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return match trap {
+            Trap::StackOverflow => Cause::StackOverflow,
+            Trap::UnreachableCodeReached => Cause::Unreachable,
+            Trap::MemoryOutOfBounds | Trap::TableOutOfBounds => Cause::OutOfBounds,
+            other => Cause::Trap(other.to_string()),
+        };
+    }
+    let text = format!("{error:#}");
+    if text.contains(COPY_EXHAUSTED) {
+        return Cause::OutputTooLarge {
+            limit: limits.output_bytes,
+            unit: "bytes",
+        };
+    }
+    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+        return Cause::Host(text);
+    }
+    Cause::Trap(tame(&text, GUEST_TEXT_BYTES_MAX))
+}
