@@ -89,6 +89,7 @@ struct Step<K> {
     to: usize,
     /// Is the output column another than the input column, or of another type?
     new: bool,
+    result: FloatType,
     kernel: K,
 }
 
@@ -107,26 +108,39 @@ impl<K: Kernel> Elementwise<K> {
             let Some(mut field) = input.field(from).cloned() else {
                 continue;
             };
-            let result = target.result.unwrap_or(FloatType::of(field.data_type)).data_type();
-            let new = target.into.is_some() || result != field.data_type;
-            field.data_type = result;
+            let result = target.result.unwrap_or(FloatType::of(field.data_type));
+            let new = target.into.is_some() || result.data_type() != field.data_type;
+            field.data_type = result.data_type();
             if let Some(into) = target.into {
                 field.name = into;
                 plan.append(field.clone());
             } else if new {
                 plan.replace(&target.column, field.clone())?;
             }
-            found.push((from, field.name, new, target.kernel));
+            found.push((from, field.name, new, result, target.kernel));
         }
         let output = plan.finish()?;
-        let steps = found.into_iter().map(|(from, name, new, kernel)| {
+        let steps = found.into_iter().map(|(from, name, new, result, kernel)| {
             let to = output.index_of(&name)?;
-            Ok(Step { from, to, new, kernel })
+            Ok(Step {
+                from,
+                to,
+                new,
+                result,
+                kernel,
+            })
         });
         let steps = steps.collect::<Result<Vec<_>, Error>>()?;
         let schema = output.to_schema();
         let in_place = steps.iter().all(|step| !step.new);
-        Ok((Self { output, in_place, steps }, schema))
+        Ok((
+            Self {
+                output,
+                in_place,
+                steps,
+            },
+            schema,
+        ))
     }
 
     /// Apply every function to its column.
@@ -146,9 +160,9 @@ impl<K: Kernel> Elementwise<K> {
         };
         let mut editor = BatchEditor::new(batch, self.output.schema())?;
         for step in self.steps.iter().filter(|step| !step.new) {
-            match editor.slice_mut::<f32>(step.to) {
-                Ok(values) => step.kernel.fp32(values),
-                Err(_) => step.kernel.fp64(editor.slice_mut::<f64>(step.to)?),
+            match step.result {
+                FloatType::Fp32 => step.kernel.fp32(editor.slice_mut(step.to)?),
+                FloatType::Fp64 => step.kernel.fp64(editor.slice_mut(step.to)?),
             }
         }
         Ok(editor.finish())
@@ -167,10 +181,14 @@ impl<K: Kernel> Step<K> {
             return Ok(());
         }
         let mut values = Vec::with_capacity(column.elements());
-        column.numbers()?.for_each(|number| values.push(number.unwrap_or_default()));
+        column
+            .numbers()?
+            .for_each(|number| values.push(number.unwrap_or_default()));
         self.kernel.fp64(&mut values);
         if let Some(to) = builder.fp32s_mut(self.to) {
-            to.iter_mut().zip(&values).for_each(|(to, value)| *to = *value as f32);
+            to.iter_mut()
+                .zip(&values)
+                .for_each(|(to, value)| *to = *value as f32);
         } else {
             builder.slice_mut::<f64>(self.to)?.copy_from_slice(&values);
         }

@@ -81,20 +81,25 @@
 
 mod column;
 mod config;
+pub mod dates;
 mod edit;
+pub mod elementwise;
 mod error;
 mod export;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod guest;
+pub mod literal;
 mod log;
 mod models;
 mod output;
 mod plugin;
 mod report;
 mod select;
+pub mod show;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod violations;
 
 pub use caisson_data::{
     Batch, BatchBuilder, BatchError, Block, Column, DataType, Field, Schema, SchemaError, Validity, Values,

@@ -67,7 +67,11 @@ impl<T> PerElement<T> {
                 field.name,
                 values.len(),
                 field.row_elements(),
-                if field.is_scalar() { "element: give one number" } else { "elements" },
+                if field.is_scalar() {
+                    "element: give one number"
+                } else {
+                    "elements"
+                },
             ))),
         }
     }
@@ -81,8 +85,9 @@ impl<T> PerElement<T> {
 pub fn values(literals: &[Literal], data_type: DataType, what: &str) -> Result<Values, Error> {
     let mut values = Values::empty(data_type);
     for literal in literals {
-        push(&mut values, literal)
-            .ok_or_else(|| Error::invalid_config(format!("{what}: {literal} is no value of type {data_type}")))?;
+        push(&mut values, literal).ok_or_else(|| {
+            Error::invalid_config(format!("{what}: {literal} is no value of type {data_type}"))
+        })?;
     }
     Ok(values)
 }
@@ -160,14 +165,21 @@ impl Lookup {
         let values = values(literals, data_type, what)?;
         let mut keys = match &values {
             Values::Text(list) | Values::Bytes(list) => Keys::Text(text_keys(list)),
-            list => Keys::Number((0..).zip(number_keys(list, 0..list.len())).map(|(i, k)| (k, i)).collect()),
+            list => Keys::Number(
+                (0..)
+                    .zip(number_keys(list, 0..list.len()))
+                    .map(|(i, k)| (k, i))
+                    .collect(),
+            ),
         };
         let twice = match &mut keys {
             Keys::Number(keys) => first_twice(keys),
             Keys::Text(keys) => first_twice(keys),
         };
         match twice.and_then(|position| literals.get(position as usize)) {
-            Some(literal) => Err(Error::invalid_config(format!("{what}: {literal} is listed twice"))),
+            Some(literal) => Err(Error::invalid_config(format!(
+                "{what}: {literal} is listed twice"
+            ))),
             None => Ok(Self(keys)),
         }
     }
@@ -224,7 +236,12 @@ fn number_keys(values: &Values, range: std::ops::Range<usize>) -> Vec<u64> {
     }
     macro_rules! keys {
         ($list:expr, $key:expr) => {
-            $list.get(range).unwrap_or_default().iter().map($key).collect()
+            $list
+                .get(range)
+                .unwrap_or_default()
+                .iter()
+                .map($key)
+                .collect()
         };
     }
     match values {
@@ -260,7 +277,9 @@ mod tests {
     fn integers_are_exact_or_refused() {
         let ok = |json, data_type| values(&literals(json), data_type, "x").is_ok();
         assert!(ok("[0, 255, 3.0]", DataType::Uint8));
-        assert!(!ok("[256]", DataType::Uint8) && !ok("[-1]", DataType::Uint8) && !ok("[0.5]", DataType::Int64));
+        assert!(
+            !ok("[256]", DataType::Uint8) && !ok("[-1]", DataType::Uint8) && !ok("[0.5]", DataType::Int64)
+        );
         assert!(!ok("[true]", DataType::Int8) && !ok("[1]", DataType::Boolean) && !ok("[1]", DataType::Text));
         assert_eq!(
             values(&literals("[18446744073709551615]"), DataType::Uint64, "x"),
@@ -271,9 +290,14 @@ mod tests {
             Ok(Values::Int64(vec![i64::MIN]))
         );
         assert!(!ok("[9223372036854775808]", DataType::Int64));
-        assert!(ok("[1e38]", DataType::Fp32) && !ok("[1e39]", DataType::Fp32) && !ok("[70000]", DataType::Fp16));
+        assert!(
+            ok("[1e38]", DataType::Fp32) && !ok("[1e39]", DataType::Fp32) && !ok("[70000]", DataType::Fp16)
+        );
         let error = values(&literals("[\"n/a\"]"), DataType::Fp32, "column `age`").expect_err("text");
-        assert_eq!(error.to_string(), "invalid config: column `age`: \"n/a\" is no value of type fp32");
+        assert_eq!(
+            error.to_string(),
+            "invalid config: column `age`: \"n/a\" is no value of type fp32"
+        );
     }
 
     #[test]
@@ -305,8 +329,13 @@ mod tests {
 
     #[test]
     fn a_value_may_be_listed_once() {
-        for (json, data_type) in [("[1, 2, 1.0]", DataType::Fp32), (r#"["a","b","a"]"#, DataType::Text)] {
-            let error = Lookup::new(&literals(json), data_type, "x").expect_err("twice").to_string();
+        for (json, data_type) in [
+            ("[1, 2, 1.0]", DataType::Fp32),
+            (r#"["a","b","a"]"#, DataType::Text),
+        ] {
+            let error = Lookup::new(&literals(json), data_type, "x")
+                .expect_err("twice")
+                .to_string();
             assert!(error.contains("listed twice"), "{error}");
         }
     }
@@ -318,7 +347,9 @@ mod tests {
         let each = PerElement::Each(vec![1.0, 2.0, 3.0, 4.0]);
         assert_eq!(each.of(&tensor, "mean").map(<[f64]>::len), Ok(4));
         assert_eq!(PerElement::All(1.0).of(&tensor, "mean").map(<[f64]>::len), Ok(1));
-        assert!(each.of(&scalar, "mean").is_err() && PerElement::Each(vec![1.0]).of(&scalar, "mean").is_err());
+        assert!(
+            each.of(&scalar, "mean").is_err() && PerElement::Each(vec![1.0]).of(&scalar, "mean").is_err()
+        );
         assert!(PerElement::Each(vec![1.0; 3]).of(&tensor, "mean").is_err());
     }
 }

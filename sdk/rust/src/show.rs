@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn quotes_are_cut_and_escaped() {
         assert_eq!(quote("a\nb"), r#""a\nb""#);
-        assert_eq!(quote(&"é".repeat(100)), format!("\"{}\"…", "é".repeat(SHOWN_CHARS_MAX)));
+        assert_eq!(
+            quote(&"é".repeat(100)),
+            format!("\"{}\"…", "é".repeat(SHOWN_CHARS_MAX))
+        );
     }
 
     #[test]
