@@ -1,196 +1,89 @@
-//! Why the registry said no, and what the caller does about it.
+//! Why the registry refused, or failed.
 
-use caisson_store::{Digest, StoreError};
+use caisson_store::StoreError;
 
-/// Whose fault an error is, for a caller that turns it into a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The request makes no sense.
-    Invalid,
-    /// There is no such thing.
-    NotFound,
-    /// It disagrees with what is there.
-    Conflict,
-    /// Too much of it.
-    TooLarge,
-    /// The disk is full.
-    Full,
-    /// Others were faster too many times; trying again helps.
-    Busy,
-    /// The storage's fault.
-    Internal,
-}
-
-/// Why the registry said no. The message says what to do; [`RegistryError::code`] is stable.
+/// Why the registry refused, or failed. The message says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// A name that breaks the rule.
-    #[error(
-        "`{name}` can't be the name of a {kind}: \
-         use 1 to 64 lower-case letters, digits and inner hyphens, a letter first"
-    )]
-    InvalidName {
-        /// What it was to name.
-        kind: &'static str,
-        /// The name, shortened.
-        name: String,
-    },
-    /// A version that is none.
-    #[error("`{version}` is no version of a {kind}: {detail}")]
-    InvalidVersion {
+    /// Not a name.
+    #[error("`{name}` is no {what} name: use 1 to 64 lower-case letters, digits and inner hyphens, a letter first")]
+    Name {
         /// Of what.
-        kind: &'static str,
-        /// The text, shortened.
-        version: String,
-        /// What is wrong, and what is right.
-        detail: String,
-    },
-    /// A part of an upload that can't be taken.
-    #[error("the {what} can't be taken: {detail}")]
-    Invalid {
-        /// Which part.
         what: &'static str,
-        /// What is wrong, and what is right.
-        detail: String,
+        /// As given, cut and escaped.
+        name: String,
     },
-    /// There is nothing of this name.
-    #[error("there is no {kind} `{name}`; {hint}")]
+    /// Not a version or requirement.
+    #[error("`{text}` is no {what}: {reason}")]
+    Version {
+        /// `semantic version`, `version requirement`, `model version`.
+        what: &'static str,
+        /// As given.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// There is none.
+    #[error("there is no {what} `{name}`{hint}")]
     NotFound {
-        /// What.
-        kind: &'static str,
-        /// Its name.
+        /// `plugin`, `model`, `deployment`.
+        what: &'static str,
+        /// Which.
         name: String,
-        /// How to see what there is, or to make it.
-        hint: &'static str,
+        /// What there is, in words, or nothing.
+        hint: String,
     },
-    /// There is something of this name, and not in this version.
-    #[error(
-        "{kind} `{name}` has no version {wanted}; {}",
-        available_text(available, hint)
-    )]
-    NoSuchVersion {
-        /// What.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// What was asked for.
-        wanted: String,
-        /// Some of what there is, newest first; empty where a list would not help.
-        available: Vec<String>,
-        /// What else to say.
-        hint: &'static str,
-    },
-    /// The version is taken by other bytes.
-    #[error(
-        "plugin {name}@{version} exists with other bytes ({existing}, and these are {given}); \
-         versions are immutable: raise the version"
-    )]
+    /// A plugin version is immutable, and these are other bytes.
+    #[error("{name}@{version} exists with other contents ({existing}); a version never changes: give the new component a new version")]
     PluginConflict {
-        /// Its name.
+        /// The plugin.
         name: String,
         /// Its version.
         version: String,
-        /// The digest that is registered.
-        existing: Digest,
-        /// The digest of the upload.
-        given: Digest,
+        /// Digest of what is there.
+        existing: String,
     },
-    /// Something else than was expected is there: somebody was faster.
-    #[error(
-        "{what} is {}, and {} was expected; look again and decide anew",
-        found.map_or_else(|| "not set".to_owned(), |n| n.to_string()),
-        expected.map_or_else(|| "nothing".to_owned(), |n| n.to_string())
-    )]
-    Moved {
-        /// What is not as expected.
-        what: String,
-        /// What the caller expected.
-        expected: Option<u64>,
-        /// What is there.
-        found: Option<u64>,
+    /// An alias isn't where the caller thought.
+    #[error("the alias `{alias}` points at {found}, not at {expected}; read it again and decide anew")]
+    AliasMoved {
+        /// The alias.
+        alias: String,
+        /// Where it is.
+        found: String,
+        /// Where it was thought to be.
+        expected: String,
     },
-    /// More than a limit allows.
-    #[error("the {what} has {size} bytes, and the limit is {max}")]
-    TooLarge {
-        /// What.
-        what: &'static str,
-        /// Its size.
-        size: u64,
-        /// The limit in bytes.
-        max: u64,
-    },
-    /// Too many of them.
-    #[error("{what}: the limit is {max}; {hint}")]
+    /// Past a limit.
+    #[error("{what}: at most {max} are allowed")]
     TooMany {
-        /// What there are too many of, and where.
+        /// Of what.
         what: String,
         /// The limit.
         max: u64,
-        /// What to do.
-        hint: &'static str,
     },
-    /// Others changed the same thing each time.
-    #[error("{what} is being changed by others all the time; try again")]
-    Busy {
-        /// What.
-        what: String,
-    },
-    /// The storage failed.
+    /// Others kept changing the same thing.
+    #[error("`{0}` is being changed by others; try again")]
+    Contended(String),
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl RegistryError {
-    /// A stable name for programs.
+    /// Stable and machine-readable.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::InvalidName { .. } => "invalid-name",
-            Self::InvalidVersion { .. } => "invalid-version",
-            Self::Invalid { .. } => "invalid-upload",
-            Self::NotFound { kind, .. } => match *kind {
-                "plugin" => "plugin-not-found",
-                "model" => "model-not-found",
-                "deployment" => "deployment-not-found",
-                _ => "not-found",
-            },
-            Self::NoSuchVersion { .. } => "version-not-found",
+            Self::Name { .. } => "bad-name",
+            Self::Version { .. } => "bad-version",
+            Self::NotFound { what: "plugin", .. } => "plugin-not-found",
+            Self::NotFound { what: "model", .. } => "model-not-found",
+            Self::NotFound { .. } => "not-found",
             Self::PluginConflict { .. } => "plugin-conflict",
-            Self::Moved { .. } => "changed-meanwhile",
-            Self::TooLarge { .. } => "too-large",
+            Self::AliasMoved { .. } => "alias-moved",
             Self::TooMany { .. } => "too-many",
-            Self::Busy { .. } => "busy",
-            Self::Store(error) => error.code(),
+            Self::Contended(_) => "contended",
+            Self::Store(e) => e.code(),
         }
     }
-
-    /// Whose fault it is.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::InvalidName { .. } | Self::InvalidVersion { .. } | Self::Invalid { .. } => Class::Invalid,
-            Self::NotFound { .. } | Self::NoSuchVersion { .. } => Class::NotFound,
-            Self::PluginConflict { .. } | Self::Moved { .. } | Self::TooMany { .. } => Class::Conflict,
-            Self::TooLarge { .. } | Self::Store(StoreError::TooLarge { .. }) => Class::TooLarge,
-            Self::Store(StoreError::Full { .. }) => Class::Full,
-            Self::Busy { .. } => Class::Busy,
-            Self::Store(_) => Class::Internal,
-        }
-    }
-}
-
-fn available_text(available: &[String], hint: &str) -> String {
-    match (available.is_empty(), hint.is_empty()) {
-        (true, _) => hint.to_owned(),
-        (false, true) => format!("there are {}", available.join(", ")),
-        (false, false) => format!("there are {}; {hint}", available.join(", ")),
-    }
-}
-
-/// Refuse more than `max` bytes of something.
-pub(crate) fn check_size(what: &'static str, size: usize, max: u64) -> Result<(), RegistryError> {
-    let size = size as u64;
-    if size > max {
-        return Err(RegistryError::TooLarge { what, size, max });
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The one rule for names, and the tenant's.
+//! Names that are keys, path segments and metric labels at once, so they are narrow.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,73 +7,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::RegistryError;
 
-/// Bytes in a name: a DNS label has 63, and the plugin contract says 64.
-pub const NAME_BYTES_MAX: usize = 64;
+/// Characters in a name.
+const NAME_CHARS_MAX: usize = 64;
 
-/// Check a name: 1 to 64 lower-case letters, digits and inner hyphens, a letter first. `kind` is
-/// for the message: `plugin`, `model`, `alias`.
+/// 1 to 64 lower-case letters, digits and inner hyphens, a letter first.
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_CHARS_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Refuse what isn't a name.
+pub(crate) fn check(what: &'static str, name: &str) -> Result<(), RegistryError> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(RegistryError::Name { what, name: shown.escape_debug().to_string() })
+}
+
+/// Refuse what can't be a model's name, before anything is uploaded.
 ///
 /// # Errors
 ///
-/// [`RegistryError::InvalidName`].
-pub fn check_name(kind: &'static str, name: &str) -> Result<(), RegistryError> {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let good = name.len() <= NAME_BYTES_MAX
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(inner)
-        && !name.ends_with('-');
-    if good {
-        return Ok(());
-    }
-    Err(RegistryError::InvalidName {
-        kind,
-        name: shorten(name),
-    })
+/// [`RegistryError::Name`].
+pub fn check_model_name(name: &str) -> Result<(), RegistryError> {
+    check("model", name)
 }
 
-/// A text of a caller's for a message: of bounded length, control characters escaped.
-pub(crate) fn shorten(text: &str) -> String {
-    const CHARS: usize = 80;
-    let mut short: String = text.chars().take(CHARS).flat_map(char::escape_debug).collect();
-    if text.chars().nth(CHARS).is_some() {
-        short.push('…');
-    }
-    short
-}
-
-/// A tenant: the owner of everything else here. Its name follows [`check_name`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+/// An owner of plugins, models and deployments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TenantId(String);
 
 impl TenantId {
-    /// A tenant of this name, whether it has anything or not.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::InvalidName`].
-    pub fn new(name: impl Into<String>) -> Result<Self, RegistryError> {
-        let name = name.into();
-        check_name("tenant", &name)?;
-        Ok(Self(name))
-    }
-
-    /// Its name.
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl Default for TenantId {
-    /// The tenant of an installation that doesn't tell tenants apart: `default`.
-    fn default() -> Self {
-        Self("default".to_owned())
-    }
-}
-
-impl fmt::Display for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -81,7 +52,8 @@ impl FromStr for TenantId {
     type Err = RegistryError;
 
     fn from_str(name: &str) -> Result<Self, RegistryError> {
-        Self::new(name)
+        check("tenant", name)?;
+        Ok(Self(name.to_owned()))
     }
 }
 
@@ -89,7 +61,7 @@ impl TryFrom<String> for TenantId {
     type Error = RegistryError;
 
     fn try_from(name: String) -> Result<Self, RegistryError> {
-        Self::new(name)
+        name.parse()
     }
 }
 
@@ -99,48 +71,23 @@ impl From<TenantId> for String {
     }
 }
 
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_a_letter_and_then_letters_digits_and_inner_hyphens() {
-        let longest = "a".repeat(64);
-        for good in ["a", "one-hot", "log1p", "a--b", longest.as_str()] {
-            assert!(check_name("plugin", good).is_ok(), "{good}");
+    fn names_are_narrow() {
+        for good in ["a", "one-hot", "x2", &"a".repeat(NAME_CHARS_MAX)] {
+            assert!(is_name(good), "{good}");
         }
-        let too_long = "a".repeat(65);
-        for bad in [
-            "",
-            "-a",
-            "a-",
-            "1a",
-            "A",
-            "a_b",
-            "a.b",
-            "a/b",
-            "../etc/passwd",
-            "..",
-            "a b",
-            "a\0",
-            "a\n",
-            "ä",
-            "a@1",
-            too_long.as_str(),
-        ] {
-            let error = check_name("plugin", bad).unwrap_err();
-            assert_eq!(error.code(), "invalid-name", "{bad:?}");
-            assert!(error.to_string().contains("a letter first"), "{error}");
+        for bad in ["", "../x", "a/b", "A", "a_b", "-a", "a-", "2a", "a b", "ü", &"a".repeat(NAME_CHARS_MAX + 1)] {
+            assert!(!is_name(bad), "{bad}");
         }
-        assert!(TenantId::new("../x").is_err());
-        assert!(serde_json::from_str::<TenantId>("\"a/b\"").is_err());
-        assert_eq!(TenantId::default(), TenantId::new("default").unwrap());
-    }
-
-    #[test]
-    fn texts_of_callers_are_cut_and_escaped() {
-        assert_eq!(shorten("a\n\u{1b}[31m"), "a\\n\\u{1b}[31m");
-        assert_eq!(shorten(&"x".repeat(1_000_000)).chars().count(), 81);
-        assert_eq!(shorten(&"ü".repeat(80)), "ü".repeat(80));
     }
 }
