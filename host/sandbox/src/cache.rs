@@ -99,7 +99,10 @@ impl Cache {
         let mut body = Vec::new();
         file.read_to_end(&mut body).ok()?;
         if self.mac(name, &body)?.verify_slice(&tag).is_err() {
-            tracing::warn!(artifact = name, "a compiled artifact is damaged or forged; compiling anew");
+            tracing::warn!(
+                artifact = name,
+                "a compiled artifact is damaged or forged; compiling anew"
+            );
             return None;
         }
         // For eviction. A read-only folder still serves.
@@ -143,7 +146,9 @@ impl Cache {
     /// Remove the least recently used until the rest fits.
     fn evict(&self) {
         let Ok(_one) = self.evicting.lock() else { return };
-        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return;
+        };
         let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
             .flatten()
             .filter(|e| e.path().extension().is_some_and(|x| x == SUFFIX))
@@ -171,8 +176,13 @@ fn load_or_make_key(dir: &Path, path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     if !path.exists() {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
-        let mut file = tempfile::Builder::new()
-            .make_in(dir, |p| OpenOptions::new().write(true).create_new(true).mode(0o600).open(p))?;
+        let mut file = tempfile::Builder::new().make_in(dir, |p| {
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(p)
+        })?;
         file.write_all(&key)?;
         file.as_file().sync_all()?;
         match file.persist_noclobber(path) {

@@ -56,7 +56,11 @@ impl Codes {
 
     /// Code of a component, with snapshot accessors where asked for and possible.
     pub(crate) async fn get(&self, wasm: &[u8], instrument: bool) -> Result<Arc<Code>, UploadError> {
-        let name = format!("{}-{}", digest(wasm), if instrument { "snapshot" } else { "plain" });
+        let name = format!(
+            "{}-{}",
+            digest(wasm),
+            if instrument { "snapshot" } else { "plain" }
+        );
         if let Some(code) = self.in_memory(&name) {
             return Ok(code);
         }
@@ -133,9 +137,15 @@ impl Codes {
             Ok(())
         };
         let Some(resources) = component.resources_required() else {
-            return Err(UploadError::Invalid("it imports core modules or components".to_owned()));
+            return Err(UploadError::Invalid(
+                "it imports core modules or components".to_owned(),
+            ));
         };
-        most("linear memories", resources.num_memories.into(), self.limits.memories.into())?;
+        most(
+            "linear memories",
+            resources.num_memories.into(),
+            self.limits.memories.into(),
+        )?;
         most("tables", resources.num_tables.into(), self.limits.tables.into())?;
         most(
             "pages of initial memory",
@@ -149,7 +159,9 @@ impl Codes {
 const WASM_PAGE_BYTES: usize = 64 << 10;
 
 /// Run something that takes a while on a thread for such things.
-pub(crate) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, UploadError> {
+pub(crate) async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, UploadError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| UploadError::Host(format!("a helper thread failed: {e}")))

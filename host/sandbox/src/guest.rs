@@ -140,7 +140,9 @@ pub(crate) fn cause(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> 
             Fault::CpuTime => Cause::CpuTime(budget(limits, guest.phase).0),
             Fault::ModelsOutsidePredict(function) => Cause::ModelsOutsidePredict(function),
             Fault::Handles(what) => Cause::Handles(what.clone()),
-            Fault::Contract(what) => Cause::Component(UploadError::Contract(tame(what, GUEST_TEXT_BYTES_MAX))),
+            Fault::Contract(what) => {
+                Cause::Component(UploadError::Contract(tame(what, GUEST_TEXT_BYTES_MAX)))
+            }
         };
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
@@ -165,7 +167,10 @@ pub(crate) fn cause(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> 
             unit: "bytes",
         };
     }
-    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+    if error
+        .downcast_ref::<wasmtime::PoolConcurrencyLimitError>()
+        .is_some()
+    {
         return Cause::Host(text);
     }
     Cause::Trap(tame(&text, GUEST_TEXT_BYTES_MAX))

@@ -59,10 +59,12 @@ mod wasi;
 
 pub use compile::compile_worker_main;
 pub use config::{
-    CACHE_BYTES_DEFAULT, CompilerCommand, INSTANCES_DEFAULT, MEMORY_KEEP_RESIDENT_DEFAULT, QUEUE_WAIT_DEFAULT,
-    SandboxConfig, TICK_DEFAULT, WARM_INSTANCES_DEFAULT,
+    CACHE_BYTES_DEFAULT, CompilerCommand, INSTANCES_DEFAULT, MEMORY_KEEP_RESIDENT_DEFAULT,
+    QUEUE_WAIT_DEFAULT, SandboxConfig, TICK_DEFAULT, WARM_INSTANCES_DEFAULT,
 };
-pub use error::{Cause, GUEST_TEXT_BYTES_MAX, RefusedImport, SandboxError, StageError, StageLabel, UploadError};
+pub use error::{
+    Cause, GUEST_TEXT_BYTES_MAX, RefusedImport, SandboxError, StageError, StageLabel, UploadError,
+};
 pub use limits::{
     CONCURRENT_CALLS_DEFAULT, CPU_DEFAULT, LOG_LINES_PER_SECOND_DEFAULT, Limits, MEMORY_BYTES_DEFAULT,
     MEMORY_BYTES_MAX, OUTPUT_BYTES_DEFAULT, OUTPUT_ROWS_DEFAULT, SETUP_CPU_DEFAULT, SETUP_WALL_DEFAULT,
@@ -72,15 +74,14 @@ pub use manifest::{
     CONFIG_SCHEMA_BYTES_MAX, HELP_BYTES_MAX, Manifest, NAME_CHARS_MAX, VERSION_BYTES_MAX, WIT_VERSION, World,
     is_plugin_name,
 };
-pub use nn::{
-    Graph, GraphError, GraphErrorCode, GraphTensor, Graphs, TENSORS_PER_COMPUTE_MAX, TensorType,
-};
+pub use nn::{Graph, GraphError, GraphErrorCode, GraphTensor, Graphs, TENSORS_PER_COMPUTE_MAX, TensorType};
 pub use report::{
     CODE_BYTES_MAX, DriftReport, DriftStatus, FEATURES_MAX, FeatureDrift, Severity, VIOLATIONS_MAX, Violation,
 };
 pub use sandbox::{Inspection, Sandbox};
 pub use stage::{
-    CONFIG_BYTES_MAX, Isolation, Stage, StageKind, StageRequest, WARM_INSTANCES_PER_STAGE_DEFAULT, WARM_USES_DEFAULT,
+    CONFIG_BYTES_MAX, Isolation, Stage, StageKind, StageRequest, WARM_INSTANCES_PER_STAGE_DEFAULT,
+    WARM_USES_DEFAULT,
 };
 pub use stats::StageStats;
 pub use wasi::Grants;

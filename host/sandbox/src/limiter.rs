@@ -77,7 +77,9 @@ impl Limiter {
             Refused::Memory => Cause::Memory {
                 limit_bytes: self.memory.max,
             },
-            Refused::Table => Cause::Table { limit: self.table.max },
+            Refused::Table => Cause::Table {
+                limit: self.table.max,
+            },
         })
     }
 

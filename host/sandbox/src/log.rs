@@ -77,10 +77,14 @@ impl StageLog {
             tracing::warn!(target: "caisson::plugin", %tenant, %deployment, %stage, dropped, "log lines over the rate limit were dropped");
         }
         match level {
-            Level::Debug => tracing::debug!(target: "caisson::plugin", %tenant, %deployment, %stage, "{line}"),
+            Level::Debug => {
+                tracing::debug!(target: "caisson::plugin", %tenant, %deployment, %stage, "{line}")
+            }
             Level::Info => tracing::info!(target: "caisson::plugin", %tenant, %deployment, %stage, "{line}"),
             Level::Warn => tracing::warn!(target: "caisson::plugin", %tenant, %deployment, %stage, "{line}"),
-            Level::Error => tracing::error!(target: "caisson::plugin", %tenant, %deployment, %stage, "{line}"),
+            Level::Error => {
+                tracing::error!(target: "caisson::plugin", %tenant, %deployment, %stage, "{line}")
+            }
         }
     }
 }
@@ -198,7 +202,11 @@ mod tests {
     #[test]
     fn the_last_error_is_kept_although_the_rate_is_used_up() {
         let counters = Arc::new(Counters::default());
-        let stage = Arc::new(StageLog::new(StageLabel::new("t", "d", "s"), Arc::clone(&counters), 0));
+        let stage = Arc::new(StageLog::new(
+            StageLabel::new("t", "d", "s"),
+            Arc::clone(&counters),
+            0,
+        ));
         let log = CallLog::new(stage);
         log.line(Level::Error, || Ok("panicked\nat".into())).unwrap();
         log.line(Level::Info, || panic!("not to be read")).unwrap();

@@ -37,7 +37,12 @@ pub enum World {
 
 impl World {
     /// Every world.
-    pub const ALL: [Self; 4] = [Self::Transform, Self::Validator, Self::DriftCheck, Self::Predictor];
+    pub const ALL: [Self; 4] = [
+        Self::Transform,
+        Self::Validator,
+        Self::DriftCheck,
+        Self::Predictor,
+    ];
 
     /// Its name in `wit/`.
     pub const fn name(self) -> &'static str {
@@ -70,10 +75,9 @@ impl FromStr for World {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|w| w.name() == name)
-            .ok_or_else(|| format!("`{name}` is no plugin world: transform, validator, drift-check or predictor"))
+        Self::ALL.into_iter().find(|w| w.name() == name).ok_or_else(|| {
+            format!("`{name}` is no plugin world: transform, validator, drift-check or predictor")
+        })
     }
 }
 
@@ -111,17 +115,30 @@ impl Manifest {
         };
         let world = World::from(wire.world);
         if world != exported {
-            return bad(format!("it says that it is a {world}, and its exports are those of a {exported}"));
+            return bad(format!(
+                "it says that it is a {world}, and its exports are those of a {exported}"
+            ));
         }
         if wire.config_schema.len() > CONFIG_SCHEMA_BYTES_MAX {
-            return bad(format!("the config schema has {} bytes; at most {CONFIG_SCHEMA_BYTES_MAX} are allowed", wire.config_schema.len()));
+            return bad(format!(
+                "the config schema has {} bytes; at most {CONFIG_SCHEMA_BYTES_MAX} are allowed",
+                wire.config_schema.len()
+            ));
         }
         if wire.help.len() > HELP_BYTES_MAX {
-            return bad(format!("the help has {} bytes; at most {HELP_BYTES_MAX} are allowed", wire.help.len()));
+            return bad(format!(
+                "the help has {} bytes; at most {HELP_BYTES_MAX} are allowed",
+                wire.help.len()
+            ));
         }
         let config_schema: Value = match serde_json::from_str(&wire.config_schema) {
             Ok(schema @ (Value::Object(_) | Value::Bool(_))) => schema,
-            Ok(_) => return bad("the config schema is JSON and no JSON Schema: it must be an object or a boolean".to_owned()),
+            Ok(_) => {
+                return bad(
+                    "the config schema is JSON and no JSON Schema: it must be an object or a boolean"
+                        .to_owned(),
+                );
+            }
             Err(error) => return bad(format!("the config schema is not JSON: {error}")),
         };
         Ok(Self {
@@ -139,7 +156,9 @@ pub fn is_plugin_name(name: &str) -> bool {
     name.len() <= NAME_CHARS_MAX
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 impl From<WireWorld> for World {
@@ -176,23 +195,92 @@ mod tests {
 
     #[test]
     fn names_versions_worlds_schemas_and_lengths_are_checked() {
-        for name in ["", "../x", "a/b", "A", "1a", "-a", "a-", "a b", "ä", &"a".repeat(65)] {
-            let error = Manifest::check(WireManifest { name: name.into(), ..wire() }, World::Transform).unwrap_err();
+        for name in [
+            "",
+            "../x",
+            "a/b",
+            "A",
+            "1a",
+            "-a",
+            "a-",
+            "a b",
+            "ä",
+            &"a".repeat(65),
+        ] {
+            let error = Manifest::check(
+                WireManifest {
+                    name: name.into(),
+                    ..wire()
+                },
+                World::Transform,
+            )
+            .unwrap_err();
             assert!(error.to_string().contains("not allowed"), "{name}: {error}");
         }
         for (change, expect) in [
-            (WireManifest { version: "1.2".into(), ..wire() }, "no semantic version"),
-            (WireManifest { version: format!("1.2.3-{}", "a".repeat(64)), ..wire() }, "more than 64 bytes"),
-            (WireManifest { config_schema: "{".into(), ..wire() }, "not JSON"),
-            (WireManifest { config_schema: "3".into(), ..wire() }, "no JSON Schema"),
-            (WireManifest { config_schema: format!("\"{}\"", "a".repeat(65_536)), ..wire() }, "at most 65536"),
-            (WireManifest { help: "a".repeat(16_385), ..wire() }, "at most 16384"),
-            (WireManifest { world: WireWorld::Validator, ..wire() }, "it says that it is a validator"),
+            (
+                WireManifest {
+                    version: "1.2".into(),
+                    ..wire()
+                },
+                "no semantic version",
+            ),
+            (
+                WireManifest {
+                    version: format!("1.2.3-{}", "a".repeat(64)),
+                    ..wire()
+                },
+                "more than 64 bytes",
+            ),
+            (
+                WireManifest {
+                    config_schema: "{".into(),
+                    ..wire()
+                },
+                "not JSON",
+            ),
+            (
+                WireManifest {
+                    config_schema: "3".into(),
+                    ..wire()
+                },
+                "no JSON Schema",
+            ),
+            (
+                WireManifest {
+                    config_schema: format!("\"{}\"", "a".repeat(65_536)),
+                    ..wire()
+                },
+                "at most 65536",
+            ),
+            (
+                WireManifest {
+                    help: "a".repeat(16_385),
+                    ..wire()
+                },
+                "at most 16384",
+            ),
+            (
+                WireManifest {
+                    world: WireWorld::Validator,
+                    ..wire()
+                },
+                "it says that it is a validator",
+            ),
         ] {
             let error = Manifest::check(change, World::Transform).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");
         }
-        assert!(Manifest::check(WireManifest { help: "a".repeat(16_384), ..wire() }, World::Transform).is_ok());
+        assert!(
+            Manifest::check(
+                WireManifest {
+                    help: "a".repeat(16_384),
+                    ..wire()
+                },
+                World::Transform
+            )
+            .is_ok()
+        );
         assert!(is_plugin_name(&"a".repeat(64)));
     }
 }

@@ -51,7 +51,10 @@ pub trait Graphs: Send + Sync {
 pub trait Graph: Send + Sync {
     /// Run it on named inputs; gives named outputs. The sandbox has checked that each tensor's data
     /// has the length that its dimensions and type ask for. Dropping the future cancels the run.
-    fn compute(&self, inputs: Vec<(String, GraphTensor)>) -> BoxFuture<'_, Result<Vec<(String, GraphTensor)>, GraphError>>;
+    fn compute(
+        &self,
+        inputs: Vec<(String, GraphTensor)>,
+    ) -> BoxFuture<'_, Result<Vec<(String, GraphTensor)>, GraphError>>;
 }
 
 /// A tensor of `wasi:nn`: row-major, little-endian.
@@ -217,7 +220,11 @@ impl View<'_> {
     fn push_tensor(&mut self, tensor: GraphTensor) -> wasmtime::Result<Resource<GraphTensor>> {
         let bytes = self.models.tensor_bytes.saturating_add(tensor.data.len());
         if bytes > self.models.tensor_bytes_max {
-            return Err(Fault::Handles(format!("tensors of more than {} bytes", self.models.tensor_bytes_max)).into());
+            return Err(Fault::Handles(format!(
+                "tensors of more than {} bytes",
+                self.models.tensor_bytes_max
+            ))
+            .into());
         }
         self.models.tensor_bytes = bytes;
         self.push(tensor)
@@ -289,7 +296,10 @@ impl graph::Host for View<'_> {
         self.in_predict()?;
         let loaded = match &self.models.graphs {
             Some(graphs) => graphs.load_by_name(&name),
-            None => Err(GraphError::new(GraphErrorCode::NotFound, "the stage was granted no model")),
+            None => Err(GraphError::new(
+                GraphErrorCode::NotFound,
+                "the stage was granted no model",
+            )),
         };
         match loaded {
             Ok(graph) => Ok(Ok(self.push(LoadedGraph(graph))?)),
@@ -349,7 +359,10 @@ impl inference::HostGraphExecutionContext for View<'_> {
 fn check(tensors: &[(String, GraphTensor)]) -> Option<GraphError> {
     let bad = |message| Some(GraphError::new(GraphErrorCode::InvalidArgument, message));
     if tensors.len() > TENSORS_PER_COMPUTE_MAX {
-        return bad(format!("{} inputs; at most {TENSORS_PER_COMPUTE_MAX} are allowed", tensors.len()));
+        return bad(format!(
+            "{} inputs; at most {TENSORS_PER_COMPUTE_MAX} are allowed",
+            tensors.len()
+        ));
     }
     let (name, tensor) = tensors
         .iter()

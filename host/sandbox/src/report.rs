@@ -67,7 +67,10 @@ impl From<WireViolation> for Violation {
 
 /// The first [`VIOLATIONS_MAX`].
 pub(crate) fn violations(wire: Vec<WireViolation>) -> Vec<Violation> {
-    wire.into_iter().take(VIOLATIONS_MAX).map(Violation::from).collect()
+    wire.into_iter()
+        .take(VIOLATIONS_MAX)
+        .map(Violation::from)
+        .collect()
 }
 
 /// The verdict on one feature.
@@ -188,10 +191,19 @@ mod tests {
             status: DriftStatus::Drifted,
             detail: String::new(),
         };
-        let report = DriftReport { status: DriftStatus::Drifted, features: vec![feature.clone()] };
+        let report = DriftReport {
+            status: DriftStatus::Drifted,
+            features: vec![feature.clone()],
+        };
         assert_eq!(report.check().unwrap().features[0].feature, "a\\nb");
-        let nan = FeatureDrift { p_value: Some(f64::NAN), ..feature };
-        let report = DriftReport { status: DriftStatus::Drifted, features: vec![nan] };
+        let nan = FeatureDrift {
+            p_value: Some(f64::NAN),
+            ..feature
+        };
+        let report = DriftReport {
+            status: DriftStatus::Drifted,
+            features: vec![nan],
+        };
         assert!(report.check().unwrap_err().to_string().contains("p-value"));
     }
 }

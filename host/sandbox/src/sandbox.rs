@@ -132,7 +132,13 @@ impl Sandbox {
         let engine = engine::serving(&config)?;
         let ticker = Ticker::start(&engine, config.tick).map_err(SandboxError::Ticker)?;
         let compiler = Compiler::new(config.compiler.clone(), config.upload.clone());
-        let codes = Codes::new(engine.clone(), compiler, cache, config.upload.clone(), MEMORY_BYTES_MAX);
+        let codes = Codes::new(
+            engine.clone(),
+            compiler,
+            cache,
+            config.upload.clone(),
+            MEMORY_BYTES_MAX,
+        );
         Ok(Self {
             inner: Arc::new(Inner {
                 codes,
@@ -216,7 +222,9 @@ impl Sandbox {
         let fresh = config.instances - config.warm_instances;
         (
             fresh.saturating_sub(self.inner.fresh.available_permits()),
-            config.warm_instances.saturating_sub(self.inner.warm.available_permits()),
+            config
+                .warm_instances
+                .saturating_sub(self.inner.warm.available_permits()),
         )
     }
 }
@@ -235,7 +243,12 @@ impl Inner {
         self.linkers
             .get(needs)
             .instantiate_pre(&code.component)
-            .map_err(|e| UploadError::Contract(crate::text::tame(&format!("{e:#}"), crate::error::GUEST_TEXT_BYTES_MAX)))
+            .map_err(|e| {
+                UploadError::Contract(crate::text::tame(
+                    &format!("{e:#}"),
+                    crate::error::GUEST_TEXT_BYTES_MAX,
+                ))
+            })
     }
 
     /// No deadline holds without the ticker, so no guest runs without it.
@@ -243,7 +256,9 @@ impl Inner {
         if self.ticker.is_alive() {
             return Ok(());
         }
-        Err(Cause::Host("the thread that measures guest time has ended".to_owned()))
+        Err(Cause::Host(
+            "the thread that measures guest time has ended".to_owned(),
+        ))
     }
 
     /// Wait, for a bounded time, for a turn.

@@ -53,7 +53,9 @@ pub(crate) async fn state(
         let ComponentItem::ComponentFunc(function) = item.ty else {
             continue;
         };
-        let index = component.get_export_index(Some(&parent), name).ok_or_else(missing)?;
+        let index = component
+            .get_export_index(Some(&parent), name)
+            .ok_or_else(missing)?;
         let value = match function.results().next() {
             Some(Type::List(_)) => Value::Memory(read(store, instance, &index).await?),
             Some(Type::S32) => Value::S32(read(store, instance, &index).await?),

@@ -134,7 +134,11 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Call `configure`; gives the output schema.
-    pub(crate) async fn configure(&self, template: &Template, live: &mut Live) -> Result<Arc<Schema>, Failure> {
+    pub(crate) async fn configure(
+        &self,
+        template: &Template,
+        live: &mut Live,
+    ) -> Result<Arc<Schema>, Failure> {
         let params = (self.config.as_str(), SchemaParam::from(&*self.input));
         let phase = Phase::Configure;
         match self.world {
@@ -418,7 +422,9 @@ impl Stage {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        self.try_invoke(function, params).await.map_err(|f| self.failed(f))
+        self.try_invoke(function, params)
+            .await
+            .map_err(|f| self.failed(f))
     }
 
     async fn try_invoke<P, R>(&self, function: &'static str, params: P) -> Result<R, Failure>
@@ -439,7 +445,11 @@ impl Stage {
 }
 
 /// Turn a configured instance into a component, or say why not.
-async fn snapshot(component: &[u8], template: &Template, live: Live) -> Result<Result<Vec<u8>, String>, Failure> {
+async fn snapshot(
+    component: &[u8],
+    template: &Template,
+    live: Live,
+) -> Result<Result<Vec<u8>, String>, Failure> {
     let Live { mut store, instance } = live;
     if let Some(reason) = &template.code().plain {
         return Ok(Err(reason.clone()));

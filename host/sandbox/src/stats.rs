@@ -47,7 +47,8 @@ impl Counters {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.wall_ns.fetch_add(ns(wall), Ordering::Relaxed);
         self.busy_ns.fetch_add(ns(busy), Ordering::Relaxed);
-        self.memory_peak_bytes.fetch_max(memory_bytes as u64, Ordering::Relaxed);
+        self.memory_peak_bytes
+            .fetch_max(memory_bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn instance(&self) {
@@ -60,7 +61,11 @@ impl Counters {
     }
 
     pub(crate) fn log_line(&self, dropped: bool) {
-        let counter = if dropped { &self.log_lines_dropped } else { &self.log_lines };
+        let counter = if dropped {
+            &self.log_lines_dropped
+        } else {
+            &self.log_lines
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -69,7 +74,11 @@ impl Counters {
         StageStats {
             calls: get(&self.calls),
             instances: get(&self.instances),
-            failures: self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            failures: self
+                .failures
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             wall: Duration::from_nanos(get(&self.wall_ns)),
             busy: Duration::from_nanos(get(&self.busy_ns)),
             memory_peak_bytes: get(&self.memory_peak_bytes),

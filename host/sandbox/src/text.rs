@@ -34,7 +34,10 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_long_text_is_cut_at_a_character() {
         assert_eq!(tame("plain ünïcode", 100), "plain ünïcode");
-        assert_eq!(tame("a\nERROR forged\r\u{1b}[2J", 100), "a\\nERROR forged\\r\\u{1b}[2J");
+        assert_eq!(
+            tame("a\nERROR forged\r\u{1b}[2J", 100),
+            "a\\nERROR forged\\r\\u{1b}[2J"
+        );
         assert_eq!(tame("x\u{202e}y", 100), "x\\u{202e}y");
         assert_eq!(tame("ééé", 3), "é…");
         assert_eq!(tame("", 0), "");

@@ -5,7 +5,7 @@
 //! valid WebAssembly is the compiling child's to say.
 
 use semver::Version;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
 use crate::error::{RefusedImport, UploadError};
 use crate::limits::UploadLimits;
@@ -139,8 +139,12 @@ fn walk(bytes: &[u8], limits: &UploadLimits) -> Result<Found, UploadError> {
             Payload::ComponentTypeSection(section) => found.types += u64::from(section.count()),
             Payload::ComponentImportSection(section) if open == 1 => {
                 for item in section {
-                    found.imports.push(item.map_err(parsing)?.name.name.to_owned());
-                    most("imports", found.imports.len() as u64, ITEMS_MAX)?;
+                    let item = item.map_err(parsing)?;
+                    // A type's name for what another import brings; nothing to link.
+                    if item.ty.kind() != ComponentExternalKind::Type {
+                        found.imports.push(item.name.name.to_owned());
+                        most("imports", found.imports.len() as u64, ITEMS_MAX)?;
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if open == 1 => {
@@ -177,7 +181,11 @@ fn world(exports: &[String]) -> Result<World, UploadError> {
             .into_iter()
             .chain(world.functions().iter().copied())
     };
-    let missing = |world: World| needed(world).filter(|f| !exports.iter().any(|e| e == f)).collect::<Vec<_>>();
+    let missing = |world: World| {
+        needed(world)
+            .filter(|f| !exports.iter().any(|e| e == f))
+            .collect::<Vec<_>>()
+    };
     if let Some(world) = World::ALL.into_iter().find(|&w| missing(w).is_empty()) {
         return Ok(world);
     }
@@ -199,8 +207,16 @@ const WASI: [(&str, &[&str]); 6] = [
     (
         "wasi:cli",
         &[
-            "environment", "exit", "stdin", "stdout", "stderr", "terminal-input", "terminal-output",
-            "terminal-stdin", "terminal-stdout", "terminal-stderr",
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
         ],
     ),
     ("wasi:clocks", &["wall-clock", "monotonic-clock"]),
@@ -210,7 +226,12 @@ const WASI: [(&str, &[&str]); 6] = [
     (
         "wasi:sockets",
         &[
-            "network", "instance-network", "ip-name-lookup", "tcp", "tcp-create-socket", "udp",
+            "network",
+            "instance-network",
+            "ip-name-lookup",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
             "udp-create-socket",
         ],
     ),
@@ -267,7 +288,11 @@ fn imports(names: &[String], world: World) -> Result<(Needs, Option<String>), Up
                 Some((_, interfaces)) if !interfaces.contains(&interface) => {
                     refuse("the host offers no such interface of WASI 0.2, and no grant gives it");
                 }
-                Some(_) if !version.and_then(|v| Version::parse(v).ok()).is_some_and(|v| same_line(&v, &WASI_VERSION)) => {
+                Some(_)
+                    if !version
+                        .and_then(|v| Version::parse(v).ok())
+                        .is_some_and(|v| same_line(&v, &WASI_VERSION)) =>
+                {
                     refuse("the host offers WASI 0.2");
                 }
                 Some(_) => needs.wasi = true,
@@ -308,35 +333,78 @@ mod tests {
         assert!(look(b"PK\x03\x04....").to_string().contains("zip"));
         assert!(look(b"hello, world").to_string().contains("does not begin"));
         assert_eq!(look(b"\0asm\x0d\0\x01\0").code(), "no-plugin-world");
-        let small = UploadLimits { component_bytes: 7, ..UploadLimits::default() };
-        assert_eq!(outline(b"\0asm\x0d\0\x01\0", &small).unwrap_err(), UploadError::TooLarge { bytes: 8, limit: 7 });
+        let small = UploadLimits {
+            component_bytes: 7,
+            ..UploadLimits::default()
+        };
+        assert_eq!(
+            outline(b"\0asm\x0d\0\x01\0", &small).unwrap_err(),
+            UploadError::TooLarge { bytes: 8, limit: 7 }
+        );
     }
 
     #[test]
     fn worlds_are_found_by_their_exports() {
-        assert_eq!(world(&owned(&["describe", "configure", "apply"])), Ok(World::Transform));
-        assert_eq!(world(&owned(&["check", "fit", "configure", "describe"])), Ok(World::DriftCheck));
-        let error = world(&owned(&["describe", "configure", "fit"])).unwrap_err().to_string();
+        assert_eq!(
+            world(&owned(&["describe", "configure", "apply"])),
+            Ok(World::Transform)
+        );
+        assert_eq!(
+            world(&owned(&["check", "fit", "configure", "describe"])),
+            Ok(World::DriftCheck)
+        );
+        let error = world(&owned(&["describe", "configure", "fit"]))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("to be a drift-check it lacks `check`"), "{error}");
-        let error = world(&owned(&["wasi:http/incoming-handler@0.2.0"])).unwrap_err().to_string();
-        assert!(error.contains("exports `wasi:http/incoming-handler@0.2.0`"), "{error}");
+        let error = world(&owned(&["wasi:http/incoming-handler@0.2.0"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("exports `wasi:http/incoming-handler@0.2.0`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn imports_are_granted_or_refused_one_by_one() {
         let contract = "caisson:plugin/types@0.1.7";
-        let (needs, version) = imports(&owned(&[contract, "caisson:plugin/log@0.1.0"]), World::Transform).unwrap();
+        let (needs, version) =
+            imports(&owned(&[contract, "caisson:plugin/log@0.1.0"]), World::Transform).unwrap();
         assert_eq!((needs, version.as_deref()), (Needs::default(), Some("0.1.0")));
-        let (needs, _) = imports(&owned(&["wasi:io/streams@0.2.0", "wasi:cli/stdout@0.2.9"]), World::Transform).unwrap();
-        assert_eq!(needs, Needs { models: false, wasi: true });
+        let (needs, _) = imports(
+            &owned(&["wasi:io/streams@0.2.0", "wasi:cli/stdout@0.2.9"]),
+            World::Transform,
+        )
+        .unwrap();
+        assert_eq!(
+            needs,
+            Needs {
+                models: false,
+                wasi: true
+            }
+        );
         let nn = "wasi:nn/graph@0.2.0-rc-2024-10-28";
         assert!(imports(&owned(&[nn]), World::Predictor).unwrap().0.models);
 
         let error = imports(&owned(&["caisson:plugin/types@0.2.0"]), World::Transform).unwrap_err();
-        assert_eq!(error, UploadError::WitVersion { found: "0.2.0".into(), offered: "0.1.0" });
+        assert_eq!(
+            error,
+            UploadError::WitVersion {
+                found: "0.2.0".into(),
+                offered: "0.1.0"
+            }
+        );
         assert!(error.to_string().contains("Rebuild"));
 
-        let names = owned(&[nn, "wasi:http/outgoing-handler@0.2.0", "wasi:io/streams@0.3.0", "acme:db/sql", "f", "caisson:plugin/gpu@0.1.0"]);
+        let names = owned(&[
+            nn,
+            "wasi:http/outgoing-handler@0.2.0",
+            "wasi:io/streams@0.3.0",
+            "acme:db/sql",
+            "f",
+            "caisson:plugin/gpu@0.1.0",
+        ]);
         let error = imports(&names, World::Transform).unwrap_err().to_string();
         for part in [
             "`wasi:nn/graph@0.2.0-rc-2024-10-28` (only a predictor may use models, and this is a transform)",

@@ -66,11 +66,16 @@ impl WarmPool {
             Some(warm) => warm,
             None => self.make(inner, template).await?,
         };
-        let result = template.call(&mut warm.live, Phase::Call, function, params).await?;
+        let result = template
+            .call(&mut warm.live, Phase::Call, function, params)
+            .await?;
         warm.uses += 1;
         let guest = warm.live.store.data();
         if warm.uses < self.uses_max && guest.limiter.memory_bytes() <= self.memory_bytes_max {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(warm);
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(warm);
         }
         Ok(result)
     }

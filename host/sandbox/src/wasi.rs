@@ -132,9 +132,9 @@ impl Printed {
     fn end_line(&self, line: &mut Vec<u8>) {
         let bytes = std::mem::take(line);
         // Reading from host memory can't fail.
-        let _ = self
-            .log
-            .line(self.level, || Ok(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())));
+        let _ = self.log.line(self.level, || {
+            Ok(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
+        });
     }
 }
 

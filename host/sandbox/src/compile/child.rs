@@ -81,7 +81,10 @@ impl Compiler {
         };
         let complaints = async {
             let mut text = Vec::new();
-            let read = (&mut stderr).take(STDERR_BYTES_MAX as u64).read_to_end(&mut text).await;
+            let read = (&mut stderr)
+                .take(STDERR_BYTES_MAX as u64)
+                .read_to_end(&mut text)
+                .await;
             drop(stderr);
             (text, read)
         };
@@ -118,7 +121,10 @@ impl Compiler {
                 limit: "the memory that the system has".to_owned(),
             },
             Some(SIGABRT) if memory => UploadError::CompileLimit {
-                limit: format!("{} bytes of address space", self.limits.compile_address_space_bytes),
+                limit: format!(
+                    "{} bytes of address space",
+                    self.limits.compile_address_space_bytes
+                ),
             },
             Some(signal) => UploadError::Compile(format!("the compiler died of signal {signal}: {said}")),
             None => UploadError::Host(format!("the compiler ended with {status}: {said}")),

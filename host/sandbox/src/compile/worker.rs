@@ -106,5 +106,7 @@ fn instrumented(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
     }))
     .map_err(|_| "the component uses something that can't be snapshotted".to_owned())?
     .map_err(|e| format!("{e:#}"))?;
-    engine.precompile_component(&instrumented).map_err(|e| format!("{e:#}"))
+    engine
+        .precompile_component(&instrumented)
+        .map_err(|e| format!("{e:#}"))
 }

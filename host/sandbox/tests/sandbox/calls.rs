@@ -15,7 +15,11 @@ async fn inspection_reads_the_manifest_and_the_facts() {
     assert!(seen.manifest.help.contains("scale"));
     assert!(seen.manifest.config_schema["properties"]["scale"].is_object());
     assert_eq!(seen.wit_version.as_deref(), Some("0.1.0"));
-    assert!(seen.imports.iter().any(|i| i == "caisson:plugin/types@0.1.0"), "{:?}", seen.imports);
+    assert!(
+        seen.imports.iter().any(|i| i == "caisson:plugin/types@0.1.0"),
+        "{:?}",
+        seen.imports
+    );
     assert!(!seen.needs_models && !seen.needs_wasi);
     assert_eq!(seen.digest.len(), 64);
     assert_eq!(seen.component_bytes, component.len());
@@ -58,7 +62,10 @@ async fn every_type_and_missing_values_cross_unchanged() {
         (DataType::Int8, Values::Int8(vec![i8::MIN, i8::MAX, -1])),
         (DataType::Int16, Values::Int16(vec![i16::MIN, i16::MAX, -1])),
         (DataType::Int32, Values::Int32(vec![i32::MIN, i32::MAX, -1])),
-        (DataType::Int64, Values::Int64(vec![i64::MIN, i64::MAX, (1 << 53) + 1])),
+        (
+            DataType::Int64,
+            Values::Int64(vec![i64::MIN, i64::MAX, (1 << 53) + 1]),
+        ),
         (DataType::Fp16, Values::Fp16(vec![0x7e01, 0xfc00, 0x0001])),
         (DataType::Bf16, Values::Bf16(vec![0x7fc1, 0xff80, 0x0001])),
         // NaN travels in bits below; here what can be compared.
@@ -98,33 +105,56 @@ async fn nan_keeps_its_bits() {
     let stage = hostile("well").prepare().await.unwrap();
     let bits = [0x7fc0_0001, 0xffc0_0000, 0x7f80_0000, 0x8000_0000];
     let output = stage.apply(&xs(&bits.map(f32::from_bits))).await.unwrap();
-    assert_eq!(floats(&output).iter().map(|x| x.to_bits()).collect::<Vec<_>>(), bits);
+    assert_eq!(
+        floats(&output).iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+        bits
+    );
 }
 
 #[tokio::test]
 async fn tensors_and_thirty_columns_are_one_block_each() {
-    let columns = (0..30).map(|i| Field::new(format!("c{i}"), DataType::Fp32)).collect();
-    for schema in [schema(columns), schema(vec![Field::new("t", DataType::Fp32).with_shape([30])])] {
+    let columns = (0..30)
+        .map(|i| Field::new(format!("c{i}"), DataType::Fp32))
+        .collect();
+    for schema in [
+        schema(columns),
+        schema(vec![Field::new("t", DataType::Fp32).with_shape([30])]),
+    ] {
         let mut request = affine();
         request.input = schema.clone();
         let stage = request.prepare().await.unwrap();
-        let input = batch(&schema, 2, vec![Values::Fp32((0..60).map(|i| i as f32).collect())]);
+        let input = batch(
+            &schema,
+            2,
+            vec![Values::Fp32((0..60).map(|i| i as f32).collect())],
+        );
         let output = stage.apply(&input).await.unwrap();
-        let Values::Fp32(values) = &output.blocks()[0].values else { panic!("not floats") };
+        let Values::Fp32(values) = &output.blocks()[0].values else {
+            panic!("not floats")
+        };
         assert!(values.iter().enumerate().all(|(i, &v)| v == 2.0 * i as f32 + 1.0));
     }
 }
 
 #[tokio::test]
 async fn a_validator_finds_violations_and_the_host_keeps_a_thousand() {
-    let stage = Request::new("validator", World::Validator, "{}").prepare().await.unwrap();
+    let stage = Request::new("validator", World::Validator, "{}")
+        .prepare()
+        .await
+        .unwrap();
     let found = stage.validate(&xs(&[1.0, -2.0, 0.0])).await.unwrap();
     assert_eq!(found.len(), 2);
     assert_eq!((found[0].row, found[0].column.as_deref()), (Some(1), Some("x")));
-    assert_eq!((found[0].code.as_str(), found[0].severity), ("negative", Severity::Reject));
+    assert_eq!(
+        (found[0].code.as_str(), found[0].severity),
+        ("negative", Severity::Reject)
+    );
     assert_eq!(found[1].severity, Severity::Warn);
 
-    let flood = Request::new("validator", World::Validator, r#"{"flood":5000}"#).prepare().await.unwrap();
+    let flood = Request::new("validator", World::Validator, r#"{"flood":5000}"#)
+        .prepare()
+        .await
+        .unwrap();
     let found = flood.validate(&xs(&[1.0])).await.unwrap();
     assert_eq!(found.len(), 1000);
     assert_eq!(found[999].message, "number 999\\nand a line");
@@ -132,7 +162,10 @@ async fn a_validator_finds_violations_and_the_host_keeps_a_thousand() {
 
 #[tokio::test]
 async fn a_drift_check_sketches_and_compares() {
-    let stage = Request::new("drift", World::DriftCheck, "{}").prepare().await.unwrap();
+    let stage = Request::new("drift", World::DriftCheck, "{}")
+        .prepare()
+        .await
+        .unwrap();
     let sketch = stage.fit(&xs(&[1.0, 3.0])).await.unwrap();
     let report = stage.check(&sketch, &xs(&[2.0, 2.5])).await.unwrap();
     assert_eq!(report.status, DriftStatus::Stable);
@@ -142,9 +175,15 @@ async fn a_drift_check_sketches_and_compares() {
     let error = stage.check(b"other", &xs(&[2.0])).await.unwrap_err();
     assert_eq!(error.cause.code(), "plugin-internal");
 
-    let nan = Request::new("drift", World::DriftCheck, r#"{"nan":true}"#).prepare().await.unwrap();
+    let nan = Request::new("drift", World::DriftCheck, r#"{"nan":true}"#)
+        .prepare()
+        .await
+        .unwrap();
     let error = nan.check(&sketch, &xs(&[2.0])).await.unwrap_err();
-    assert!(error.to_string().contains("statistic of feature `x` is NaN"), "{error}");
+    assert!(
+        error.to_string().contains("statistic of feature `x` is NaN"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -154,9 +193,18 @@ async fn fresh_calls_share_nothing_and_warm_ones_do() {
         assert_eq!(floats(&fresh.apply(&xs(&[0.0])).await.unwrap()), [1.0]);
     }
     let mut request = hostile("count");
-    request.isolation = Isolation::Warm { instances: 1, uses: 3, memory_bytes: usize::MAX };
+    request.isolation = Isolation::Warm {
+        instances: 1,
+        uses: 3,
+        memory_bytes: usize::MAX,
+    };
     let warm = request.prepare().await.unwrap();
-    assert_eq!(*warm.kind(), StageKind::Warm { reason: "the stage asks for it".into() });
+    assert_eq!(
+        *warm.kind(),
+        StageKind::Warm {
+            reason: "the stage asks for it".into()
+        }
+    );
     let mut counts = Vec::new();
     for _ in 0..7 {
         counts.extend(floats(&warm.apply(&xs(&[0.0])).await.unwrap()));
@@ -165,7 +213,11 @@ async fn fresh_calls_share_nothing_and_warm_ones_do() {
     assert_eq!(counts, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0]);
 
     let mut request = hostile("count");
-    request.isolation = Isolation::Warm { instances: 1, uses: 100, memory_bytes: 1 };
+    request.isolation = Isolation::Warm {
+        instances: 1,
+        uses: 100,
+        memory_bytes: 1,
+    };
     let heavy = request.prepare().await.unwrap();
     for _ in 0..2 {
         assert_eq!(floats(&heavy.apply(&xs(&[0.0])).await.unwrap()), [1.0]);
@@ -175,19 +227,41 @@ async fn fresh_calls_share_nothing_and_warm_ones_do() {
 #[tokio::test]
 async fn wrong_use_of_a_stage_is_told() {
     let stage = affine().prepare().await.unwrap();
-    let other = batch(&schema(vec![Field::new("y", DataType::Fp32)]), 1, vec![Values::Fp32(vec![0.0])]);
+    let other = batch(
+        &schema(vec![Field::new("y", DataType::Fp32)]),
+        1,
+        vec![Values::Fp32(vec![0.0])],
+    );
     let error = stage.apply(&other).await.unwrap_err();
-    assert_eq!(error.to_string(), "stage acme/churn/step: the stage takes (x: fp32), and was given (y: fp32)");
+    assert_eq!(
+        error.to_string(),
+        "stage acme/churn/step: the stage takes (x: fp32), and was given (y: fp32)"
+    );
     let error = stage.validate(&xs(&[0.0])).await.unwrap_err();
-    assert_eq!(error.to_string(), "stage acme/churn/step: a transform has no `validate`");
+    assert_eq!(
+        error.to_string(),
+        "stage acme/churn/step: a transform has no `validate`"
+    );
     assert_eq!(stage.stats().failures.len(), 2);
 
-    let mut limits = Limits { concurrent_calls: 0, ..Limits::default() };
+    let mut limits = Limits {
+        concurrent_calls: 0,
+        ..Limits::default()
+    };
     let mut request = affine();
     request.limits = limits.clone();
-    assert_eq!(request.prepare().await.unwrap_err().cause.code(), "invalid-limits");
-    limits = Limits { memory_bytes: usize::MAX, ..Limits::default() };
+    assert_eq!(
+        request.prepare().await.unwrap_err().cause.code(),
+        "invalid-limits"
+    );
+    limits = Limits {
+        memory_bytes: usize::MAX,
+        ..Limits::default()
+    };
     let mut request = affine();
     request.limits = limits;
-    assert_eq!(request.prepare().await.unwrap_err().cause.code(), "invalid-limits");
+    assert_eq!(
+        request.prepare().await.unwrap_err().cause.code(),
+        "invalid-limits"
+    );
 }

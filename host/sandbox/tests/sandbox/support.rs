@@ -5,12 +5,12 @@ use std::sync::{Arc, LazyLock};
 
 use caisson_data::{Batch, Block, DataType, Field, Schema, Values};
 use caisson_sandbox::{
-    CompilerCommand, Grants, Graphs, Isolation, Limits, Sandbox, SandboxConfig, Stage, StageError, StageLabel,
-    StageRequest, World,
+    CompilerCommand, Grants, Graphs, Isolation, Limits, Sandbox, SandboxConfig, Stage, StageError,
+    StageLabel, StageRequest, World,
 };
 
 /// Small, so that tests which run as processes of their own stay cheap.
-pub fn config() -> SandboxConfig {
+pub(crate) fn config() -> SandboxConfig {
     let compiler = CompilerCommand {
         program: env!("CARGO_BIN_EXE_caisson-compile-worker").into(),
         args: Vec::new(),
@@ -23,55 +23,59 @@ pub fn config() -> SandboxConfig {
     }
 }
 
-pub fn sandbox() -> Sandbox {
+pub(crate) fn sandbox() -> Sandbox {
     static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(config()).expect("a sandbox"));
     SANDBOX.clone()
 }
 
 /// A component of `tests/guests`.
-pub fn guest(name: &str) -> Vec<u8> {
+pub(crate) fn guest(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/test-guests/{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", path.display()))
 }
 
 /// `(x: fp32)`.
-pub fn x() -> Arc<Schema> {
+pub(crate) fn x() -> Arc<Schema> {
     schema(vec![Field::new("x", DataType::Fp32)])
 }
 
-pub fn schema(fields: Vec<Field>) -> Arc<Schema> {
+pub(crate) fn schema(fields: Vec<Field>) -> Arc<Schema> {
     Arc::new(Schema::new(fields).expect("a schema"))
 }
 
-pub fn batch(schema: &Arc<Schema>, rows: usize, blocks: Vec<Values>) -> Batch {
+pub(crate) fn batch(schema: &Arc<Schema>, rows: usize, blocks: Vec<Values>) -> Batch {
     let blocks = blocks.into_iter().map(Block::new).collect();
     Batch::new(Arc::clone(schema), rows, blocks).expect("a batch")
 }
 
 /// A batch of [`x`].
-pub fn xs(values: &[f32]) -> Batch {
+pub(crate) fn xs(values: &[f32]) -> Batch {
     batch(&x(), values.len(), vec![Values::Fp32(values.to_vec())])
 }
 
 /// The values of a batch of one fp32 column.
-pub fn floats(batch: &Batch) -> Vec<f32> {
-    batch.column(0).and_then(|c| c.fp32s()).expect("an fp32 column").to_vec()
+pub(crate) fn floats(batch: &Batch) -> Vec<f32> {
+    batch
+        .column(0)
+        .and_then(|c| c.fp32s())
+        .expect("an fp32 column")
+        .to_vec()
 }
 
 /// A stage to be; change what the test is about.
-pub struct Request {
-    pub component: Vec<u8>,
-    pub world: World,
-    pub config: String,
-    pub input: Arc<Schema>,
-    pub limits: Limits,
-    pub isolation: Isolation,
-    pub grants: Grants,
-    pub graphs: Option<Arc<dyn Graphs>>,
+pub(crate) struct Request {
+    pub(crate) component: Vec<u8>,
+    pub(crate) world: World,
+    pub(crate) config: String,
+    pub(crate) input: Arc<Schema>,
+    pub(crate) limits: Limits,
+    pub(crate) isolation: Isolation,
+    pub(crate) grants: Grants,
+    pub(crate) graphs: Option<Arc<dyn Graphs>>,
 }
 
 impl Request {
-    pub fn new(guest_name: &str, world: World, config: &str) -> Self {
+    pub(crate) fn new(guest_name: &str, world: World, config: &str) -> Self {
         Self {
             component: guest(guest_name),
             world,
@@ -84,11 +88,11 @@ impl Request {
         }
     }
 
-    pub async fn prepare(self) -> Result<Stage, StageError> {
+    pub(crate) async fn prepare(self) -> Result<Stage, StageError> {
         self.prepare_in(&sandbox()).await
     }
 
-    pub async fn prepare_in(self, sandbox: &Sandbox) -> Result<Stage, StageError> {
+    pub(crate) async fn prepare_in(self, sandbox: &Sandbox) -> Result<Stage, StageError> {
         sandbox
             .prepare(StageRequest {
                 label: StageLabel::new("acme", "churn", "step"),
@@ -106,11 +110,15 @@ impl Request {
 }
 
 /// A stage of the hostile guest.
-pub fn hostile(behave: &str) -> Request {
-    Request::new("hostile", World::Transform, &format!(r#"{{"behave":"{behave}"}}"#))
+pub(crate) fn hostile(behave: &str) -> Request {
+    Request::new(
+        "hostile",
+        World::Transform,
+        &format!(r#"{{"behave":"{behave}"}}"#),
+    )
 }
 
 /// A stage that gives `2x + 1`.
-pub fn affine() -> Request {
+pub(crate) fn affine() -> Request {
     Request::new("affine", World::Transform, r#"{"scale":2,"offset":1}"#)
 }

@@ -55,7 +55,11 @@ impl DriftCheck for Means {
             current_count: current.rows() as u64,
             reference_missing_rate: 0.0,
             current_missing_rate: 0.0,
-            status: if drifted { DriftStatus::Drifted } else { DriftStatus::Stable },
+            status: if drifted {
+                DriftStatus::Drifted
+            } else {
+                DriftStatus::Stable
+            },
             detail: format!("the mean moved by {difference}"),
         }]))
     }

@@ -109,7 +109,11 @@ impl Transform for Hostile {
         match self.behave {
             Behave::Count => {
                 let count = self.calls.get() as f32;
-                return other(Field::new("x", DataType::Fp32), rows, Values::Fp32(vec![count; rows]));
+                return other(
+                    Field::new("x", DataType::Fp32),
+                    rows,
+                    Values::Fp32(vec![count; rows]),
+                );
             }
             Behave::Loop => endless(),
             Behave::GrabMemory => {
@@ -134,10 +138,18 @@ impl Transform for Hostile {
             Behave::Panic => boom("it was not meant to\nERROR root: forged"),
             Behave::WrongRows => {
                 let fewer = rows.saturating_sub(1);
-                return other(Field::new("x", DataType::Fp32), fewer, Values::Fp32(vec![0.0; fewer]));
+                return other(
+                    Field::new("x", DataType::Fp32),
+                    fewer,
+                    Values::Fp32(vec![0.0; fewer]),
+                );
             }
             Behave::WrongType => {
-                return other(Field::new("x", DataType::Fp64), rows, Values::Fp64(vec![0.0; rows]));
+                return other(
+                    Field::new("x", DataType::Fp64),
+                    rows,
+                    Values::Fp64(vec![0.0; rows]),
+                );
             }
             Behave::WrongLength => {
                 let field = Field::new("x", DataType::Fp32).with_shape([2]);
@@ -156,9 +168,12 @@ impl Transform for Hostile {
                 return other(field, rows, Values::Fp32(vec![0.0; rows * 12 * MIB]));
             }
             Behave::Blocks => {
-                let fields = (0..16).map(|i| Field::new(format!("x{i}"), DataType::Uint8).with_shape([MIB as u32]));
+                let fields =
+                    (0..16).map(|i| Field::new(format!("x{i}"), DataType::Uint8).with_shape([MIB as u32]));
                 let schema = schema(fields.collect())?;
-                let blocks = (0..16).map(|_| Block::new(Values::Uint8(vec![0; rows * MIB]))).collect();
+                let blocks = (0..16)
+                    .map(|_| Block::new(Values::Uint8(vec![0; rows * MIB])))
+                    .collect();
                 return Ok(Batch::new(schema, rows, blocks)?);
             }
             Behave::LogFlood => {
@@ -174,7 +189,11 @@ impl Transform for Hostile {
             Behave::BadInput => return Err(Error::bad_input(1, "x", "negative\nvalue")),
             Behave::Internal => return Err(Error::internal("something is wrong in here")),
             Behave::LargeState => {
-                let sum: u32 = self.state.iter().map(|&b| u32::from(b)).fold(0, u32::wrapping_add);
+                let sum: u32 = self
+                    .state
+                    .iter()
+                    .map(|&b| u32::from(b))
+                    .fold(0, u32::wrapping_add);
                 black_box(sum);
             }
             _ => {}

@@ -31,7 +31,10 @@ mod guest {
     }
 
     fn floats(bytes: &[u8]) -> Vec<f32> {
-        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default())).collect()
+        bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default()))
+            .collect()
     }
 
     impl Guest for Predictor {
@@ -49,7 +52,9 @@ mod guest {
             if config == "\"in-configure\"" {
                 load_by_name("double").map_err(internal)?;
             }
-            CONFIG.with(|c| c.set(config)).map_err(|_| Error::Internal("configured twice".to_owned()))?;
+            CONFIG
+                .with(|c| c.set(config))
+                .map_err(|_| Error::Internal("configured twice".to_owned()))?;
             Ok(input)
         }
 
@@ -79,13 +84,21 @@ mod guest {
                 _ => {}
             }
             let short = config == "\"short\"";
-            let name = if config == "\"not-granted\"" { "secret" } else { "double" };
+            let name = if config == "\"not-granted\"" {
+                "secret"
+            } else {
+                "double"
+            };
             let graph = load_by_name(name).map_err(internal)?;
             let context = graph.init_execution_context().map_err(internal)?;
             let data = bytes(if short { &[] } else { values });
             let tensor = Tensor::new(&[rows, 1], TensorType::Fp32, &data);
-            let outputs = context.compute(vec![("x".to_owned(), tensor)]).map_err(internal)?;
-            let (_, output) = outputs.first().ok_or_else(|| Error::Internal("no output".to_owned()))?;
+            let outputs = context
+                .compute(vec![("x".to_owned(), tensor)])
+                .map_err(internal)?;
+            let (_, output) = outputs
+                .first()
+                .ok_or_else(|| Error::Internal("no output".to_owned()))?;
             Ok(Batch {
                 rows,
                 blocks: vec![Block {

@@ -38,21 +38,36 @@ impl Predictor for Runner {
         let width = input.field(column).map_or(1, |field| field.row_elements() as u32);
         let field = Field::new(config.output.clone(), DataType::Fp32).with_shape(config.output_shape.clone());
         let output = Schema::new(vec![field]).map_err(|e| Error::schema_mismatch(e.to_string()))?;
-        let runner = Self { config, column, width, output: Arc::new(output.clone()) };
+        let runner = Self {
+            config,
+            column,
+            width,
+            output: Arc::new(output.clone()),
+        };
         Ok((runner, output))
     }
 
     fn predict(&self, models: &mut Models, input: &Batch) -> Result<Batch, Error> {
-        let column = input.column(self.column).ok_or_else(|| Error::internal("the column is gone"))?;
-        let values = column.fp32s().ok_or_else(|| Error::internal("the column is not fp32"))?;
+        let column = input
+            .column(self.column)
+            .ok_or_else(|| Error::internal("the column is gone"))?;
+        let values = column
+            .fp32s()
+            .ok_or_else(|| Error::internal("the column is not fp32"))?;
         let shape = [input.rows() as u32, self.width];
         let model = models.load(&self.config.model)?;
         let outputs = model.run(&[(self.config.input.as_str(), &shape, values.into())])?;
         let given = outputs.get(&self.config.output)?.to_fp32s()?;
         let mut builder = BatchBuilder::new(Arc::clone(&self.output), input.rows())?;
-        let place = builder.fp32s_mut(0).ok_or_else(|| Error::internal("the output is not fp32"))?;
+        let place = builder
+            .fp32s_mut(0)
+            .ok_or_else(|| Error::internal("the output is not fp32"))?;
         if place.len() != given.len() {
-            return Err(Error::internal(format!("the model gave {} elements, not {}", given.len(), place.len())));
+            return Err(Error::internal(format!(
+                "the model gave {} elements, not {}",
+                given.len(),
+                place.len()
+            )));
         }
         place.copy_from_slice(&given);
         Ok(builder.finish()?)

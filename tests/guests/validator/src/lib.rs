@@ -43,7 +43,9 @@ impl Validator for NotNegative {
         }
         let mut found = Vec::new();
         for &index in &self.columns {
-            let Some(column) = input.column(index) else { continue };
+            let Some(column) = input.column(index) else {
+                continue;
+            };
             for (row, &x) in column.fp32s().unwrap_or_default().iter().enumerate() {
                 let name = column.field().name.as_str();
                 if x < 0.0 {
