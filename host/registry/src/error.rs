@@ -7,7 +7,9 @@ use caisson_store::StoreError;
 #[non_exhaustive]
 pub enum RegistryError {
     /// Not a name.
-    #[error("`{name}` is no {what} name: use 1 to 64 lower-case letters, digits and inner hyphens, a letter first")]
+    #[error(
+        "`{name}` is no {what} name: use 1 to 64 lower-case letters, digits and inner hyphens, a letter first"
+    )]
     Name {
         /// Of what.
         what: &'static str,
@@ -35,7 +37,9 @@ pub enum RegistryError {
         hint: String,
     },
     /// A plugin version is immutable, and these are other bytes.
-    #[error("{name}@{version} exists with other contents ({existing}); a version never changes: give the new component a new version")]
+    #[error(
+        "{name}@{version} exists with other contents ({existing}); a version never changes: give the new component a new version"
+    )]
     PluginConflict {
         /// The plugin.
         name: String,

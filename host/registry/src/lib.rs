@@ -41,5 +41,7 @@ impl<R> Outcome<R> {
 
 /// The time now, RFC 3339 in UTC with milliseconds.
 fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
+        .to_string()
 }

@@ -1,8 +1,9 @@
 //! Models: versions numbered from 1 without gaps, and aliases.
 //!
-//! Keys `model/{tenant}/{name}` (the head: how many versions, and where each alias points) and
-//! `model-version/{tenant}/{name}/{number}`. A version's signature and metadata may be large, so
-//! they are a blob of their own.
+//! Keys `model/{tenant}/{name}` (the head: how many versions, and where each alias points),
+//! `model-version/{tenant}/{name}/{number}`, and `model-content/{tenant}/{name}/{digest}`, which
+//! says which version has this file, signature, metadata and baseline. A version's signature and
+//! metadata may be large, so they are a blob of their own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,6 +100,16 @@ impl Record for VersionRecord {
 }
 
 #[derive(Serialize, Deserialize)]
+struct ContentRecord {
+    version: u64,
+}
+
+impl Record for ContentRecord {
+    const KIND: &'static str = "model content";
+    const FORMAT: u32 = 1;
+}
+
+#[derive(Serialize, Deserialize)]
 struct Details {
     signature: Value,
     metadata: Value,
@@ -135,11 +146,16 @@ impl FromStr for VersionRef {
             return Ok(Self::Latest);
         }
         if text.starts_with(|c: char| c.is_ascii_digit()) {
-            return text.parse().ok().filter(|&n| n > 0).map(Self::Number).ok_or_else(|| RegistryError::Version {
-                what: "model version",
-                text: text.chars().take(80).collect::<String>().escape_debug().to_string(),
-                reason: "versions are whole numbers from 1".to_owned(),
-            });
+            return text
+                .parse()
+                .ok()
+                .filter(|&n| n > 0)
+                .map(Self::Number)
+                .ok_or_else(|| RegistryError::Version {
+                    what: "model version",
+                    text: names::shown(text),
+                    reason: "versions are whole numbers from 1".to_owned(),
+                });
         }
         names::check("alias", text)?;
         Ok(Self::Alias(text.to_owned()))
@@ -174,8 +190,8 @@ impl Models {
         Self { store }
     }
 
-    /// Register a version. The same file, metadata and baseline as the latest version's give that
-    /// version, unchanged.
+    /// Register a version. The same file, signature, metadata and baseline as an existing version's
+    /// give that version, unchanged.
     ///
     /// # Errors
     ///
@@ -189,36 +205,49 @@ impl Models {
         names::check("model", name)?;
         let blobs = self.store.blobs();
         let file = File::open(&upload.file).map_err(|source| {
-            RegistryError::Store(StoreError::Io { action: "open", path: upload.file.clone(), source })
+            RegistryError::Store(StoreError::Io {
+                action: "open",
+                path: upload.file.clone(),
+                source,
+            })
         })?;
         let model = blobs.put_from(file, MODEL_BYTES_MAX)?;
-        let details = Details { signature: upload.signature, metadata: upload.metadata };
+        let details = Details {
+            signature: upload.signature,
+            metadata: upload.metadata,
+        };
         let text = serde_json::to_vec(&details)
             .map_err(|_| RegistryError::Store(StoreError::BadRequest("metadata that JSON can't hold")))?;
         if text.len() as u64 > DETAILS_BYTES_MAX {
-            return Err(RegistryError::TooMany { what: "bytes of signature and metadata".into(), max: DETAILS_BYTES_MAX });
+            return Err(RegistryError::TooMany {
+                what: "bytes of signature and metadata".into(),
+                max: DETAILS_BYTES_MAX,
+            });
         }
         let described = blobs.put(&text)?;
         let baseline = match upload.baseline {
             None => None,
-            Some(given) => {
-                Some(BaselineRecord { content_type: given.content_type, digest: blobs.put(&given.bytes)?.digest })
-            }
+            Some(given) => Some(BaselineRecord {
+                content_type: given.content_type,
+                digest: blobs.put(&given.bytes)?.digest,
+            }),
         };
+        let content_key = content_key(tenant, name, &model.digest, &described.digest, baseline.as_ref());
         let outcome = change(&self.store, name, || {
+            if let Some(content) = record::get::<ContentRecord>(self.store.metadata(), &content_key)? {
+                let existing = self.version(tenant, name, content.record.version)?;
+                return Ok(Attempt {
+                    ops: vec![content.check(&content_key)],
+                    answer: Outcome::Unchanged(existing),
+                });
+            }
             let head = self.head(tenant, name)?;
             let latest = head.as_ref().map_or(0, |h| h.record.latest);
             if latest as usize >= VERSIONS_MAX {
-                return Err(RegistryError::TooMany { what: format!("versions of `{name}`"), max: VERSIONS_MAX as u64 });
-            }
-            if latest > 0 {
-                let existing = self.version(tenant, name, latest)?;
-                let same = existing.digest == model.digest
-                    && existing.details == described.digest
-                    && existing.baseline == baseline;
-                if same {
-                    return Ok(Attempt::Nothing(Outcome::Unchanged(existing)));
-                }
+                return Err(RegistryError::TooMany {
+                    what: format!("versions of `{name}`"),
+                    max: VERSIONS_MAX as u64,
+                });
             }
             let record = VersionRecord {
                 name: name.to_owned(),
@@ -232,8 +261,17 @@ impl Models {
             let ops = vec![
                 head_op(tenant, name, head, |head| head.latest = record.version)?,
                 record::create(&version_key(tenant, name, record.version), &record)?,
+                record::create(
+                    &content_key,
+                    &ContentRecord {
+                        version: record.version,
+                    },
+                )?,
             ];
-            Ok(Attempt::Commit(ops, Outcome::Created(record)))
+            Ok(Attempt {
+                ops,
+                answer: Outcome::Created(record),
+            })
         })?;
         let full = |record: VersionRecord| with_details(record, details);
         Ok(match outcome {
@@ -249,7 +287,10 @@ impl Models {
     /// The store.
     pub fn list(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, RegistryError> {
         let heads: Vec<Head> = table::list(&self.store, &format!("model/{tenant}/"), VERSIONS_MAX)?;
-        heads.iter().map(|head| self.full(self.version(tenant, &head.name, head.latest)?)).collect()
+        heads
+            .iter()
+            .map(|head| self.full(self.version(tenant, &head.name, head.latest)?))
+            .collect()
     }
 
     /// Every version of one model; none if there is no such model.
@@ -271,7 +312,12 @@ impl Models {
     /// # Errors
     ///
     /// There is none: the message says what there is.
-    pub fn resolve(&self, tenant: &TenantId, name: &str, version: &VersionRef) -> Result<ModelRecord, RegistryError> {
+    pub fn resolve(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        version: &VersionRef,
+    ) -> Result<ModelRecord, RegistryError> {
         names::check("model", name)?;
         let missing = |hint: String| RegistryError::NotFound {
             what: "model",
@@ -287,7 +333,10 @@ impl Models {
             VersionRef::Number(_) => return Err(missing(format!("; its versions are 1 to {}", head.latest))),
             VersionRef::Alias(alias) => *head.aliases.get(alias).ok_or_else(|| {
                 let known: Vec<&str> = head.aliases.keys().map(String::as_str).collect();
-                missing(format!("; its aliases are {known:?}, its latest version is {}", head.latest))
+                missing(format!(
+                    "; its aliases are {known:?}, its latest version is {}",
+                    head.latest
+                ))
             })?,
         };
         self.full(self.version(tenant, name, number)?)
@@ -310,19 +359,32 @@ impl Models {
         self.resolve(tenant, name, &VersionRef::Number(version))?;
         change(&self.store, name, || {
             let head = self.head(tenant, name)?;
-            let aliases = head.as_ref().map(|h| h.record.aliases.clone()).unwrap_or_default();
+            let aliases = head
+                .as_ref()
+                .map(|h| h.record.aliases.clone())
+                .unwrap_or_default();
             let found = aliases.get(alias).copied();
             if found != expect {
                 let say = |v: Option<u64>| v.map_or_else(|| "nothing".to_owned(), |v| format!("version {v}"));
-                return Err(RegistryError::AliasMoved { alias: alias.to_owned(), found: say(found), expected: say(expect) });
+                return Err(RegistryError::AliasMoved {
+                    alias: alias.to_owned(),
+                    found: say(found),
+                    expected: say(expect),
+                });
             }
             if found.is_none() && aliases.len() >= ALIASES_MAX {
-                return Err(RegistryError::TooMany { what: format!("aliases of `{name}`"), max: ALIASES_MAX as u64 });
+                return Err(RegistryError::TooMany {
+                    what: format!("aliases of `{name}`"),
+                    max: ALIASES_MAX as u64,
+                });
             }
             let op = head_op(tenant, name, head, |head| {
                 head.aliases.insert(alias.to_owned(), version);
             })?;
-            Ok(Attempt::Commit(vec![op], ()))
+            Ok(Attempt {
+                ops: vec![op],
+                answer: (),
+            })
         })
     }
 
@@ -332,7 +394,10 @@ impl Models {
     ///
     /// The store.
     pub fn aliases(&self, tenant: &TenantId, name: &str) -> Result<BTreeMap<String, u64>, RegistryError> {
-        Ok(self.head(tenant, name)?.map(|h| h.record.aliases).unwrap_or_default())
+        Ok(self
+            .head(tenant, name)?
+            .map(|h| h.record.aliases)
+            .unwrap_or_default())
     }
 
     /// The ONNX file, checked against its digest.
@@ -350,8 +415,12 @@ impl Models {
     ///
     /// It is missing or damaged.
     pub fn baseline(&self, record: &ModelRecord) -> Result<Option<Vec<u8>>, RegistryError> {
-        let Some(baseline) = &record.baseline else { return Ok(None) };
-        Ok(Some(self.store.blobs().read(&baseline.digest, BASELINE_BYTES_MAX)?))
+        let Some(baseline) = &record.baseline else {
+            return Ok(None);
+        };
+        Ok(Some(
+            self.store.blobs().read(&baseline.digest, BASELINE_BYTES_MAX)?,
+        ))
     }
 
     fn head(&self, tenant: &TenantId, name: &str) -> Result<Option<Stored<Head>>, RegistryError> {
@@ -362,7 +431,11 @@ impl Models {
         let key = version_key(tenant, name, version);
         match record::get::<VersionRecord>(self.store.metadata(), &key)? {
             Some(stored) => Ok(stored.record),
-            None => Err(RegistryError::NotFound { what: "model", name: format!("{name}@{version}"), hint: String::new() }),
+            None => Err(RegistryError::NotFound {
+                what: "model",
+                name: format!("{name}@{version}"),
+                hint: String::new(),
+            }),
         }
     }
 
@@ -407,7 +480,11 @@ fn head_op(
             stored.replace(&key, &new)?
         }
         None => {
-            let mut new = Head { name: name.to_owned(), latest: 0, aliases: BTreeMap::new() };
+            let mut new = Head {
+                name: name.to_owned(),
+                latest: 0,
+                aliases: BTreeMap::new(),
+            };
             edit(&mut new);
             record::create(&key, &new)?
         }
@@ -420,4 +497,17 @@ fn head_key(tenant: &TenantId, name: &str) -> String {
 
 fn version_key(tenant: &TenantId, name: &str, version: u64) -> String {
     format!("model-version/{tenant}/{name}/{}", number_key(version))
+}
+
+/// All that makes a version what it is, as one digest.
+fn content_key(
+    tenant: &TenantId,
+    name: &str,
+    model: &Digest,
+    details: &Digest,
+    baseline: Option<&BaselineRecord>,
+) -> String {
+    let baseline = baseline.map_or_else(String::new, |b| format!("{} {}", b.digest, b.content_type));
+    let content = Digest::of(format!("{model} {details} {baseline}").as_bytes());
+    format!("model-content/{tenant}/{name}/{}", content.hex())
 }

@@ -10,12 +10,17 @@ use crate::RegistryError;
 /// Characters in a name.
 const NAME_CHARS_MAX: usize = 64;
 
+/// Characters of a caller's text in a message.
+const SHOWN_CHARS_MAX: usize = 80;
+
 /// 1 to 64 lower-case letters, digits and inner hyphens, a letter first.
 fn is_name(name: &str) -> bool {
     name.len() <= NAME_CHARS_MAX
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// Refuse what isn't a name.
@@ -23,8 +28,18 @@ pub(crate) fn check(what: &'static str, name: &str) -> Result<(), RegistryError>
     if is_name(name) {
         return Ok(());
     }
-    let shown: String = name.chars().take(80).collect();
-    Err(RegistryError::Name { what, name: shown.escape_debug().to_string() })
+    Err(RegistryError::Name {
+        what,
+        name: shown(name),
+    })
+}
+
+/// A caller's text for a message: of bounded length, control characters escaped.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars()
+        .take(SHOWN_CHARS_MAX)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 /// Refuse what can't be a model's name, before anything is uploaded.
@@ -86,7 +101,19 @@ mod tests {
         for good in ["a", "one-hot", "x2", &"a".repeat(NAME_CHARS_MAX)] {
             assert!(is_name(good), "{good}");
         }
-        for bad in ["", "../x", "a/b", "A", "a_b", "-a", "a-", "2a", "a b", "ü", &"a".repeat(NAME_CHARS_MAX + 1)] {
+        for bad in [
+            "",
+            "../x",
+            "a/b",
+            "A",
+            "a_b",
+            "-a",
+            "a-",
+            "2a",
+            "a b",
+            "ü",
+            &"a".repeat(NAME_CHARS_MAX + 1),
+        ] {
             assert!(!is_name(bad), "{bad}");
         }
     }

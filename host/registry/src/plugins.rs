@@ -2,8 +2,8 @@
 //!
 //! Key `plugin/{tenant}/{name}/{version}`.
 
-use caisson_store::record::{self, Record};
-use caisson_store::{Digest, Store};
+use caisson_store::record::{self, Record, Stored};
+use caisson_store::{Digest, Op, Store, VALUE_BYTES_MAX, Write};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ use crate::{Outcome, RegistryError, now};
 
 /// Versions in one list. Ten years of daily releases of a plugin are 3,650.
 const VERSIONS_MAX: usize = 10_000;
+/// Bytes of a version or of a requirement on it.
+const VERSION_BYTES_MAX: usize = 128;
 /// Bytes of a component; uploads are refused far below, this bounds a read.
 const COMPONENT_BYTES_MAX: u64 = 1 << 30;
 
@@ -106,11 +108,16 @@ impl Plugins {
             wit_version: upload.wit_version,
             created_at: now(),
         };
+        let created = record::create(&key, &record)?;
+        check_manifest_size(&created)?;
         let mut written = false;
         change(&self.store, &record.name, || {
-            match record::get::<PluginRecord>(self.store.metadata(), &key)?.map(|stored| stored.record) {
-                Some(existing) if existing.digest == digest => Ok(Attempt::Nothing(Outcome::Unchanged(existing))),
-                Some(existing) => Err(RegistryError::PluginConflict {
+            match record::get::<PluginRecord>(self.store.metadata(), &key)? {
+                Some(existing) if existing.record.digest == digest => Ok(Attempt {
+                    ops: vec![existing.check(&key)],
+                    answer: Outcome::Unchanged(existing.record),
+                }),
+                Some(Stored { record: existing, .. }) => Err(RegistryError::PluginConflict {
                     name: existing.name,
                     version: existing.version.to_string(),
                     existing: existing.digest.to_string(),
@@ -120,7 +127,10 @@ impl Plugins {
                         self.store.blobs().put(component)?;
                         written = true;
                     }
-                    Ok(Attempt::Commit(vec![record::create(&key, &record)?], Outcome::Created(record.clone())))
+                    Ok(Attempt {
+                        ops: vec![created.clone()],
+                        answer: Outcome::Created(record.clone()),
+                    })
                 }
             }
         })
@@ -156,6 +166,7 @@ impl Plugins {
     pub fn resolve(&self, tenant: &TenantId, reference: &str) -> Result<PluginRecord, RegistryError> {
         let (name, wanted) = reference.split_once('@').unwrap_or((reference, "*"));
         names::check("plugin", name)?;
+        check_length("version requirement", wanted)?;
         if let Ok(version) = Version::parse(wanted) {
             let found = record::get::<PluginRecord>(self.store.metadata(), &key(tenant, name, &version))?;
             return match found {
@@ -165,7 +176,7 @@ impl Plugins {
         }
         let requirement = VersionReq::parse(wanted).map_err(|e| RegistryError::Version {
             what: "version requirement",
-            text: wanted.to_owned(),
+            text: names::shown(wanted),
             reason: e.to_string(),
         })?;
         let mut versions = self.versions(tenant, name)?;
@@ -191,15 +202,29 @@ impl Plugins {
         Ok(records)
     }
 
-    fn not_found(&self, tenant: &TenantId, name: &str, reference: &str) -> Result<RegistryError, RegistryError> {
+    fn not_found(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        reference: &str,
+    ) -> Result<RegistryError, RegistryError> {
         let versions = self.versions(tenant, name)?;
         let hint = if versions.is_empty() {
             String::from("; `caisson plugin list` shows what there is")
         } else {
-            let shown: Vec<String> = versions.iter().rev().take(10).map(|r| r.version.to_string()).collect();
+            let shown: Vec<String> = versions
+                .iter()
+                .rev()
+                .take(10)
+                .map(|r| r.version.to_string())
+                .collect();
             format!("; the newest versions of it are {}", shown.join(", "))
         };
-        Ok(RegistryError::NotFound { what: "plugin", name: reference.to_owned(), hint })
+        Ok(RegistryError::NotFound {
+            what: "plugin",
+            name: reference.to_owned(),
+            hint,
+        })
     }
 }
 
@@ -208,9 +233,48 @@ fn key(tenant: &TenantId, name: &str, version: &Version) -> String {
 }
 
 fn parse_version(text: &str) -> Result<Version, RegistryError> {
-    Version::parse(text).map_err(|e| RegistryError::Version {
-        what: "semantic version",
-        text: text.chars().take(80).collect::<String>().escape_debug().to_string(),
-        reason: e.to_string(),
+    const WHAT: &str = "semantic version";
+    check_length(WHAT, text)?;
+    let bad = |reason: String| RegistryError::Version {
+        what: WHAT,
+        text: names::shown(text),
+        reason,
+    };
+    let version = Version::parse(text).map_err(|e| bad(e.to_string()))?;
+    if !version.build.is_empty() {
+        return Err(bad(
+            "build metadata (`+…`) doesn't tell versions apart; leave it out".to_owned(),
+        ));
+    }
+    Ok(version)
+}
+
+/// A version is part of a key, and is quoted in messages.
+fn check_length(what: &'static str, text: &str) -> Result<(), RegistryError> {
+    if text.len() <= VERSION_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!(
+        "it has {} bytes, and at most {VERSION_BYTES_MAX} are allowed",
+        text.len()
+    );
+    Err(RegistryError::Version {
+        what,
+        text: names::shown(text),
+        reason,
     })
+}
+
+/// Schema, help and imports are one record, in which quotes and control characters take more room.
+fn check_manifest_size(op: &Op) -> Result<(), RegistryError> {
+    match &op.write {
+        Write::Put(bytes) if bytes.len() > VALUE_BYTES_MAX => Err(RegistryError::TooMany {
+            what: format!(
+                "{} bytes of config schema, help and imports together, as JSON",
+                bytes.len()
+            ),
+            max: VALUE_BYTES_MAX as u64,
+        }),
+        _ => Ok(()),
+    }
 }

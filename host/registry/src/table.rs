@@ -17,7 +17,10 @@ pub(crate) fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result
         let page: Records<R> = record::scan(store.metadata(), prefix, after.as_deref(), PAGE_ENTRIES_MAX)?;
         all.extend(page.records);
         if all.len() > max {
-            return Err(RegistryError::TooMany { what: format!("{}s in one list", R::KIND), max: max as u64 });
+            return Err(RegistryError::TooMany {
+                what: format!("{}s in one list", R::KIND),
+                max: max as u64,
+            });
         }
         match page.next {
             Some(next) => after = Some(next),
@@ -26,32 +29,29 @@ pub(crate) fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result
     }
 }
 
-/// Work out a commit from what is there, and try again when someone else was faster. `attempt`
-/// reads, and gives either the answer (nothing to do) or the operations and the answer that is
-/// right once they are done.
+/// Work out a commit from what is there, and try again when someone else was faster.
+///
+/// Where nothing is to be done, the operations only check: what the answer rests on may be another
+/// caller's commit that is still on its way to the disk, and a commit waits for it.
 pub(crate) fn change<T>(
     store: &Store,
     name: &str,
     mut attempt: impl FnMut() -> Result<Attempt<T>, RegistryError>,
 ) -> Result<T, RegistryError> {
     for _ in 0..TRIES_MAX {
-        match attempt()? {
-            Attempt::Nothing(answer) => return Ok(answer),
-            Attempt::Commit(ops, answer) => match store.metadata().commit(&ops)? {
-                Commit::Done => return Ok(answer),
-                Commit::Conflict { .. } => {}
-            },
+        let Attempt { ops, answer } = attempt()?;
+        match store.metadata().commit(&ops)? {
+            Commit::Done => return Ok(answer),
+            Commit::Conflict { .. } => {}
         }
     }
     Err(RegistryError::Contended(name.to_owned()))
 }
 
-/// What one try of a change comes to.
-pub(crate) enum Attempt<T> {
-    /// Nothing is to be done.
-    Nothing(T),
-    /// These operations, all or none.
-    Commit(Vec<Op>, T),
+/// What one try of a change comes to: these operations, all or none, and then this answer.
+pub(crate) struct Attempt<T> {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) answer: T,
 }
 
 /// A number in a key, so that keys sort as numbers do.

@@ -1,11 +1,23 @@
 //! The registries on a real store: immutability, numbering under contention, and what survives a
 //! restart.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test these are how it fails"
+)]
+
+mod contention;
+mod limits;
+mod restart;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use caisson_registry::{
-    Baseline, DeploymentStore, ModelUpload, Models, Outcome, PluginUpload, Plugins, RegistryError, TenantId, VersionRef,
+    Baseline, DeploymentStore, ModelUpload, Models, Outcome, PluginUpload, Plugins, RegistryError, TenantId,
+    VersionRef,
 };
 use caisson_store::Store;
 use serde_json::json;
@@ -43,7 +55,12 @@ impl Fixture {
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let file: PathBuf = self.dir.path().join(format!("{number}.onnx"));
         std::fs::write(&file, bytes).unwrap();
-        ModelUpload { file, signature: json!({"inputs": []}), metadata: json!({"auc": 0.8}), baseline: None }
+        ModelUpload {
+            file,
+            signature: json!({"inputs": []}),
+            metadata: json!({"auc": 0.8}),
+            baseline: None,
+        }
     }
 }
 
@@ -51,8 +68,14 @@ impl Fixture {
 fn a_plugin_version_never_changes() {
     let f = fixture();
     let (plugins, a) = (Plugins::new(f.store.clone()), tenant("a"));
-    assert!(matches!(plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap(), Outcome::Created(_)));
-    assert!(matches!(plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap(), Outcome::Unchanged(_)));
+    assert!(matches!(
+        plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap(),
+        Outcome::Created(_)
+    ));
+    assert!(matches!(
+        plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap(),
+        Outcome::Unchanged(_)
+    ));
     let error = plugins.put(&a, upload("clip", "1.0.0"), b"two").unwrap_err();
     assert_eq!(error.code(), "plugin-conflict");
     let record = plugins.resolve(&a, "clip").unwrap();
@@ -64,7 +87,9 @@ fn references_resolve_as_cargo_does() {
     let f = fixture();
     let (plugins, a) = (Plugins::new(f.store.clone()), tenant("a"));
     for version in ["1.2.0", "1.10.0", "2.0.0-rc.1", "1.9.3"] {
-        plugins.put(&a, upload("clip", version), version.as_bytes()).unwrap();
+        plugins
+            .put(&a, upload("clip", version), version.as_bytes())
+            .unwrap();
     }
     let resolved = |reference: &str| plugins.resolve(&a, reference).map(|r| r.version.to_string());
     assert_eq!(resolved("clip").unwrap(), "1.10.0");
@@ -86,8 +111,17 @@ fn one_tenant_does_not_see_another() {
     plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap();
     models.register(&a, "churn", f.model(b"model")).unwrap();
     assert!(plugins.list(&ab).unwrap().is_empty() && models.list(&ab).unwrap().is_empty());
-    assert_eq!(plugins.resolve(&ab, "clip").unwrap_err().code(), "plugin-not-found");
-    assert_eq!(models.resolve(&ab, "churn", &VersionRef::Latest).unwrap_err().code(), "model-not-found");
+    assert_eq!(
+        plugins.resolve(&ab, "clip").unwrap_err().code(),
+        "plugin-not-found"
+    );
+    assert_eq!(
+        models
+            .resolve(&ab, "churn", &VersionRef::Latest)
+            .unwrap_err()
+            .code(),
+        "model-not-found"
+    );
     plugins.put(&ab, upload("clip", "1.0.0"), b"theirs").unwrap();
     assert_eq!(plugins.list(&a).unwrap().len(), 1);
 }
@@ -102,7 +136,13 @@ fn concurrent_registrations_are_numbered_without_gaps() {
                 let (models, a, f) = (&models, &a, &f);
                 scope.spawn(move || {
                     (0..5u8)
-                        .map(|k| models.register(a, "churn", f.model(&[i, k])).unwrap().into_record().version)
+                        .map(|k| {
+                            models
+                                .register(a, "churn", f.model(&[i, k]))
+                                .unwrap()
+                                .into_record()
+                                .version
+                        })
                         .collect::<Vec<_>>()
                 })
             })
@@ -119,9 +159,24 @@ fn the_same_model_again_is_the_same_version() {
     let (models, a) = (Models::new(f.store.clone()), tenant("a"));
     let first = models.register(&a, "churn", f.model(b"m")).unwrap();
     assert!(matches!(first, Outcome::Created(ref r) if r.version == 1));
-    assert!(matches!(models.register(&a, "churn", f.model(b"m")).unwrap(), Outcome::Unchanged(r) if r.version == 1));
-    let baseline = Some(Baseline { content_type: "text/csv".to_owned(), bytes: b"x\n1\n".to_vec() });
-    let second = models.register(&a, "churn", ModelUpload { baseline, ..f.model(b"m") }).unwrap().into_record();
+    assert!(
+        matches!(models.register(&a, "churn", f.model(b"m")).unwrap(), Outcome::Unchanged(r) if r.version == 1)
+    );
+    let baseline = Some(Baseline {
+        content_type: "text/csv".to_owned(),
+        bytes: b"x\n1\n".to_vec(),
+    });
+    let second = models
+        .register(
+            &a,
+            "churn",
+            ModelUpload {
+                baseline,
+                ..f.model(b"m")
+            },
+        )
+        .unwrap()
+        .into_record();
     assert_eq!(second.version, 2);
     assert_eq!(models.baseline(&second).unwrap().unwrap(), b"x\n1\n");
     assert_eq!(std::fs::read(models.model_path(&second).unwrap()).unwrap(), b"m");
@@ -135,14 +190,24 @@ fn aliases_move_by_compare_and_set() {
     models.register(&a, "churn", f.model(b"1")).unwrap();
     models.register(&a, "churn", f.model(b"2")).unwrap();
     models.set_alias(&a, "churn", "champion", 1, None).unwrap();
-    assert!(matches!(models.set_alias(&a, "churn", "champion", 2, None), Err(RegistryError::AliasMoved { .. })));
+    assert!(matches!(
+        models.set_alias(&a, "churn", "champion", 2, None),
+        Err(RegistryError::AliasMoved { .. })
+    ));
     models.set_alias(&a, "churn", "champion", 2, Some(1)).unwrap();
-    let version = |text: &str| models.resolve(&a, "churn", &text.parse().unwrap()).map(|r| r.version);
+    let version = |text: &str| {
+        models
+            .resolve(&a, "churn", &text.parse().unwrap())
+            .map(|r| r.version)
+    };
     assert_eq!(version("champion").unwrap(), 2);
     assert_eq!(version("1").unwrap(), 1);
     assert_eq!(version("latest").unwrap(), 2);
     assert!(version("3").is_err() && version("challenger").is_err());
-    assert!(models.set_alias(&a, "churn", "champion", 9, Some(2)).is_err(), "no such version");
+    assert!(
+        models.set_alias(&a, "churn", "champion", 9, Some(2)).is_err(),
+        "no such version"
+    );
     assert!("0".parse::<VersionRef>().is_err() && "1x".parse::<VersionRef>().is_err());
 }
 
@@ -151,8 +216,20 @@ fn revisions_are_kept_and_survive_a_restart() {
     let f = fixture();
     let a = tenant("a");
     let deployments = DeploymentStore::new(f.store.clone());
-    assert_eq!(deployments.append(&a, "churn", json!({"v": 1}), "ann").unwrap().number, 1);
-    assert_eq!(deployments.append(&a, "churn", json!({"v": 2}), "bob").unwrap().number, 2);
+    assert_eq!(
+        deployments
+            .append(&a, "churn", json!({"v": 1}), "ann")
+            .unwrap()
+            .number,
+        1
+    );
+    assert_eq!(
+        deployments
+            .append(&a, "churn", json!({"v": 2}), "bob")
+            .unwrap()
+            .number,
+        2
+    );
     deployments.append(&a, "other", json!({"v": 9}), "ann").unwrap();
     deployments.delete(&a, "other").unwrap();
     assert!(deployments.delete(&a, "other").is_err());
@@ -161,8 +238,17 @@ fn revisions_are_kept_and_survive_a_restart() {
     let deployments = DeploymentStore::new(Store::open(dir.path().join("data")).unwrap());
     let live = deployments.list_live(&a).unwrap();
     assert_eq!(live.len(), 1);
-    assert_eq!((live[0].number, &live[0].spec, live[0].author.as_str()), (2, &json!({"v": 2}), "bob"));
-    assert_eq!(deployments.revision(&a, "churn", 1).unwrap().spec, json!({"v": 1}));
+    assert_eq!(
+        (live[0].number, &live[0].spec, live[0].author.as_str()),
+        (2, &json!({"v": 2}), "bob")
+    );
+    assert_eq!(
+        deployments.revision(&a, "churn", 1).unwrap().spec,
+        json!({"v": 1})
+    );
     // A deleted deployment that comes back goes on counting.
-    assert_eq!(deployments.append(&a, "other", json!({}), "ann").unwrap().number, 2);
+    assert_eq!(
+        deployments.append(&a, "other", json!({}), "ann").unwrap().number,
+        2
+    );
 }

@@ -1,0 +1,118 @@
+//! What a restart keeps, and what its sweep removes.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use caisson_registry::{DeploymentStore, Models, Plugins, VersionRef};
+use caisson_store::Store;
+use serde_json::json;
+
+use crate::{Fixture, fixture, tenant, upload};
+
+/// Make every blob look as if written a day ago.
+fn age_blobs(dir: &Path) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            age_blobs(&path);
+        } else {
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(24 * 3600))
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn everything_is_there_after_a_restart_and_orphans_are_not() {
+    let f = fixture();
+    let a = tenant("a");
+    let plugin = Plugins::new(f.store.clone())
+        .put(&a, upload("clip", "1.0.0"), b"component")
+        .unwrap()
+        .into_record();
+    let models = Models::new(f.store.clone());
+    let baseline = Some(caisson_registry::Baseline {
+        content_type: "text/csv".to_owned(),
+        bytes: b"x\n1\n".to_vec(),
+    });
+    let upload = caisson_registry::ModelUpload {
+        baseline,
+        ..f.model(b"model")
+    };
+    let model = models.register(&a, "churn", upload).unwrap().into_record();
+    models.set_alias(&a, "churn", "champion", 1, None).unwrap();
+    let deployments = DeploymentStore::new(f.store.clone());
+    let revision = deployments.append(&a, "churn", json!({"v": 1}), "ann").unwrap();
+    deployments
+        .put_monitor_state(&a, "churn", 1, "ks", b"sketch")
+        .unwrap();
+    deployments.append(&a, "gone", json!({"v": 2}), "ann").unwrap();
+    deployments.delete(&a, "gone").unwrap();
+    // As if the process had been killed between blob and record.
+    let orphan = f.store.blobs().put(b"orphan").unwrap().digest;
+    let Fixture { dir, store } = f;
+    drop((models, deployments, store));
+    age_blobs(&dir.path().join("data/blobs/sha256"));
+
+    let store = Store::open(dir.path().join("data")).unwrap();
+    let report = store.sweep_orphans(Duration::from_secs(3600)).unwrap();
+    // Component, model, its details, baseline, two specs and the sketch.
+    assert_eq!((report.kept, report.removed), (7, 1));
+    assert!(!store.blobs().contains(&orphan));
+    let (plugins, models) = (Plugins::new(store.clone()), Models::new(store.clone()));
+    assert_eq!(plugins.resolve(&a, "clip").unwrap(), plugin);
+    assert_eq!(plugins.bytes(&plugin).unwrap(), b"component");
+    let champion = models
+        .resolve(&a, "churn", &VersionRef::Alias("champion".to_owned()))
+        .unwrap();
+    assert_eq!(champion, model);
+    assert_eq!(fs::read(models.model_path(&champion).unwrap()).unwrap(), b"model");
+    assert_eq!(models.baseline(&champion).unwrap().unwrap(), b"x\n1\n");
+    let deployments = DeploymentStore::new(store);
+    assert_eq!(deployments.live(&a, "churn").unwrap(), Some(revision));
+    assert_eq!(
+        deployments.monitor_state(&a, "churn", 1, "ks").unwrap().unwrap(),
+        b"sketch"
+    );
+    assert_eq!(deployments.live(&a, "gone").unwrap(), None);
+    assert_eq!(
+        deployments.revisions(&a, "gone", 0, 10).unwrap()[0].spec,
+        json!({"v": 2})
+    );
+}
+
+#[test]
+fn monitor_states_belong_to_a_revision() {
+    let f = fixture();
+    let (deployments, a) = (DeploymentStore::new(f.store.clone()), tenant("a"));
+    for v in 1..=4 {
+        deployments.append(&a, "churn", json!({"v": v}), "ann").unwrap();
+    }
+    let put = |number, monitor: &str, state: &[u8]| {
+        deployments.put_monitor_state(&a, "churn", number, monitor, state)
+    };
+    put(1, "ks", b"old").unwrap();
+    put(1, "ks", b"new").unwrap();
+    put(2, "ks", b"two").unwrap();
+    let get = |number, monitor| deployments.monitor_state(&a, "churn", number, monitor).unwrap();
+    assert_eq!(get(1, "ks").unwrap(), b"new");
+    assert_eq!(get(2, "ks").unwrap(), b"two");
+    assert_eq!((get(1, "psi"), get(9, "ks")), (None, None));
+    assert_eq!(put(5, "ks", b"x").unwrap_err().code(), "not-found");
+    assert_eq!(put(1, "../x", b"x").unwrap_err().code(), "bad-name");
+
+    let numbers = |after, limit| -> Vec<u64> {
+        deployments
+            .revisions(&a, "churn", after, limit)
+            .unwrap()
+            .iter()
+            .map(|r| r.number)
+            .collect()
+    };
+    assert_eq!(numbers(0, 3), [1, 2, 3]);
+    assert_eq!(numbers(3, 3), [4]);
+    assert_eq!(numbers(u64::MAX, 3), [0_u64; 0]);
+    assert!(deployments.revisions(&a, "none", 0, 3).unwrap().is_empty());
+}
