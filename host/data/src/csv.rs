@@ -26,7 +26,7 @@ use crate::codec::{
     BytesAs, BytesForm, DecodeError, DecodeLimits, ElementWriter, FloatForm, Reader, RowFiller, Token, code,
     read_nested, refuse, write_base64,
 };
-use crate::schema::{DataType, Field, Schema};
+use crate::schema::{DataType, FIELDS_MAX, Field, Schema};
 
 /// Read rows of this schema.
 ///
@@ -111,7 +111,13 @@ fn read_header(
                 *named = true;
                 columns.push(Some(index));
             }
-            None if unknown == Unknown::PassOver => columns.push(None),
+            None if unknown == Unknown::PassOver && columns.len() < FIELDS_MAX => columns.push(None),
+            None if unknown == Unknown::PassOver => {
+                return refuse(
+                    code::BAD_CSV,
+                    format!("the header has more than {FIELDS_MAX} cells"),
+                );
+            }
             None => {
                 let error = DecodeError::new(code::UNKNOWN_COLUMN, "the schema has no such column");
                 return Err(error.in_column(&cell.text));

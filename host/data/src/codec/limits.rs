@@ -5,13 +5,13 @@ use super::error::{DecodeError, code, refuse};
 /// Limits of one decode. Each codec checks them before it allocates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Bytes of the encoded body. Default 64 MiB: 100 RGB images of 448 × 448 as `fp32`.
+    /// Bytes of the encoded body. Default 64 MiB: 100 RGB images of 448 × 448 as `uint8`.
     pub bytes_max: usize,
     /// Rows. Default 65,536: past that a batch job is the right form, and one request would hold
     /// the model longer than any other may wait.
     pub rows_max: usize,
     /// Bytes of the decoded batch. A wide schema with nullable columns makes many bytes of few, so
-    /// this is a limit of its own. Default 256 MiB.
+    /// this is a limit of its own. Default 128 MiB: one row of the largest field.
     pub batch_bytes_max: usize,
 }
 
@@ -20,7 +20,7 @@ impl Default for DecodeLimits {
         Self {
             bytes_max: 64 << 20,
             rows_max: 65_536,
-            batch_bytes_max: 256 << 20,
+            batch_bytes_max: 128 << 20,
         }
     }
 }

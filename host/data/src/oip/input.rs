@@ -1,5 +1,6 @@
 //! The inputs of a request, one after the other, into one batch.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::data::{DataReader, bytes_as};
@@ -27,7 +28,7 @@ pub(super) struct Inputs<'a> {
 #[derive(Default)]
 struct Input<'a> {
     field: Option<usize>,
-    datatype: Option<String>,
+    datatype: Option<Cow<'a, str>>,
     shape: Option<Vec<u64>>,
     /// Where it came before what is needed to read it.
     data: Option<&'a str>,
@@ -325,9 +326,9 @@ impl<'a> Inputs<'a> {
 }
 
 /// A member that must be a string.
-pub(super) fn read_string(reader: &mut Reader<'_>, what: &str) -> Result<String, DecodeError> {
+pub(super) fn read_string<'a>(reader: &mut Reader<'a>, what: &str) -> Result<Cow<'a, str>, DecodeError> {
     match reader.token()? {
-        Token::String(text) => Ok(text.into_owned()),
+        Token::String(text) => Ok(text),
         _ => refuse(code::BAD_REQUEST, format!("`{what}` must be a string")),
     }
 }

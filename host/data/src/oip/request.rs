@@ -112,7 +112,7 @@ fn read_outputs(reader: &mut Reader<'_>) -> Result<Vec<RequestedOutput>, DecodeE
         let mut first = true;
         while reader.more(b'}', &mut first)? {
             match reader.key()?.as_ref() {
-                "name" => name = Some(read_string(reader, "name")?),
+                "name" => name = Some(read_string(reader, "name")?.into_owned()),
                 "parameters" => parameters = reader.object("parameters", PARAMETERS_BYTES_MAX)?,
                 _ => drop(reader.skip()?),
             }

@@ -239,3 +239,20 @@ fn limits_hold() {
     let error = csv::decode(&one(DataType::Int8), b"x\n1\n", &limits).unwrap_err();
     assert_eq!(error.code, code::TOO_LARGE);
 }
+
+#[test]
+fn other_columns_are_passed_over_where_that_is_asked_for() {
+    let body = b"other,age,,label,\n1,2,\"a,b\",4,\n";
+    let batch = csv::decode_known(&people(), body, &DecodeLimits::default()).unwrap();
+    assert_eq!(batch.column(1).unwrap().uint8s().unwrap(), [2]);
+    let error = csv::decode(&people(), body, &DecodeLimits::default()).unwrap_err();
+    assert_eq!(
+        (error.code, error.column.as_deref()),
+        (code::UNKNOWN_COLUMN, Some("other"))
+    );
+    let twice = csv::decode_known(&people(), b"age,age\n", &DecodeLimits::default()).unwrap_err();
+    assert_eq!(twice.code, code::DUPLICATE_COLUMN);
+    let wide = format!("age{}\n", ",".repeat(caisson_data::FIELDS_MAX));
+    let error = csv::decode_known(&people(), wide.as_bytes(), &DecodeLimits::default()).unwrap_err();
+    assert_eq!(error.code, code::BAD_CSV);
+}
