@@ -227,8 +227,8 @@ def one_hot():
     fitted = OneHotEncoder(sparse_output=False).fit(gap)
     cases.append(
         case("OneHotEncoder with a category for missing values",
-             {"columns": {"city": {"categories": [cell(c) for c in fitted.categories_[0]]}}, "type": "fp64"},
-             [column("city", list(gap["city"]), "text")],
+             {"columns": {"city": {"categories": gaps(fitted.categories_[0])}}, "type": "fp64"},
+             [column("city", gaps(gap["city"]), "text")],
              columns(["city_Bonn", "city_Kiel", "city_missing"], fitted.transform(gap)))
     )
     write("one-hot", cases)
