@@ -176,6 +176,11 @@ impl Timestamp {
         })
     }
 
+    /// The day on which it is on a clock `offset_seconds` east of UTC, counted from 1970-01-01.
+    pub fn day_at(self, offset_seconds: i32) -> i64 {
+        self.seconds_at(offset_seconds).div_euclid(DAY_SECONDS)
+    }
+
     /// Seconds since 1970-01-01T00:00:00 on a clock `offset_seconds` east of UTC. Text without an
     /// offset is on that clock already.
     pub fn seconds_at(self, offset_seconds: i32) -> i64 {
@@ -250,6 +255,8 @@ mod tests {
         assert_eq!(seconds("2016-12-31T23:59:60Z"), seconds("2016-12-31T23:59:59Z"));
         let east = Timestamp::parse("2024-02-29T12:00:00+09:00").expect("a time");
         assert_eq!(east.seconds_at(9 * 3600), east.local_seconds);
+        let early = Timestamp::parse("1970-01-01T00:30:00+01:00").expect("a time");
+        assert_eq!((early.day_at(0), early.day_at(3600)), (-1, 0));
     }
 
     #[test]
