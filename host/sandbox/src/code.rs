@@ -30,7 +30,6 @@ pub(crate) struct Codes {
     compiler: Compiler,
     cache: Option<Arc<Cache>>,
     limits: UploadLimits,
-    memory_bytes_max: usize,
     /// Code in use, so that two stages of one component share it. Bounded by what is in use: an
     /// entry whose code is gone is removed when the next is added.
     loaded: Mutex<HashMap<String, Weak<Code>>>,
@@ -42,14 +41,12 @@ impl Codes {
         compiler: Compiler,
         cache: Option<Cache>,
         limits: UploadLimits,
-        memory_bytes_max: usize,
     ) -> Self {
         Self {
             engine,
             compiler,
             cache: cache.map(Arc::new),
             limits,
-            memory_bytes_max,
             loaded: Mutex::default(),
         }
     }
@@ -64,20 +61,10 @@ impl Codes {
         if let Some(code) = self.in_memory(&name) {
             return Ok(code);
         }
-        let cached = match self.on_disk(&name).await? {
-            Some(cached) => cached,
+        let code = match self.on_disk(&name).await? {
+            Some(code) => code,
             None => self.compile(&name, wasm, instrument).await?,
         };
-        let engine = self.engine.clone();
-        let code = blocking(move || {
-            let component = cached.code.load(&engine)?;
-            Ok(Code {
-                component,
-                plain: cached.plain,
-            })
-        })
-        .await?
-        .map_err(|e: wasmtime::Error| UploadError::Host(format!("compiled code can't be loaded: {e:#}")))?;
         self.check(&code.component)?;
         let code = Arc::new(code);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,37 +82,33 @@ impl Codes {
         loaded.get(name)?.upgrade()
     }
 
-    async fn on_disk(&self, name: &str) -> Result<Option<Cached>, UploadError> {
+    async fn on_disk(&self, name: &str) -> Result<Option<Code>, UploadError> {
         let Some(cache) = self.cache.clone() else {
             return Ok(None);
         };
         let name = name.to_owned();
         let engine = self.engine.clone();
         blocking(move || {
-            let cached = cache.get(&name)?;
             // Authentic, and yet not for this engine: a miss as well.
-            match cached.code.load(&engine) {
-                Ok(_) => Some(cached),
-                Err(error) => {
-                    tracing::warn!(artifact = name, %error, "a compiled artifact does not load; compiling anew");
-                    None
-                }
-            }
+            load(cache.get(&name)?, &engine)
+                .inspect_err(|error| tracing::warn!(artifact = name, %error, "compiled code does not load; compiling anew"))
+                .ok()
         })
         .await
     }
 
-    async fn compile(&self, name: &str, wasm: &[u8], instrument: bool) -> Result<Cached, UploadError> {
+    async fn compile(&self, name: &str, wasm: &[u8], instrument: bool) -> Result<Code, UploadError> {
         let cached = Cached::from(self.compiler.compile(wasm, instrument).await?);
-        let Some(cache) = self.cache.clone() else {
-            return Ok(cached);
-        };
+        let cache = self.cache.clone();
         let name = name.to_owned();
+        let engine = self.engine.clone();
         blocking(move || {
-            cache.put(&name, &cached);
-            cached
+            if let Some(cache) = cache {
+                cache.put(&name, &cached);
+            }
+            load(cached, &engine)
         })
-        .await
+        .await?
     }
 
     /// Refuse what the pool could never instantiate.
@@ -146,17 +129,27 @@ impl Codes {
             resources.num_memories.into(),
             self.limits.memories.into(),
         )?;
-        most("tables", resources.num_tables.into(), self.limits.tables.into())?;
-        most(
-            "pages of initial memory",
-            resources.max_initial_memory_size.unwrap_or(0),
-            (self.memory_bytes_max / WASM_PAGE_BYTES) as u64,
-        )
+        most("tables", resources.num_tables.into(), self.limits.tables.into())
     }
 }
 
-/// WebAssembly's page.
-const WASM_PAGE_BYTES: usize = 64 << 10;
+fn load(cached: Cached, engine: &Engine) -> Result<Code, UploadError> {
+    match cached.code.load(engine) {
+        Ok(component) => Ok(Code {
+            component,
+            plain: cached.plain,
+        }),
+        Err(error) => {
+            let error = format!("{error:#}");
+            // wasmtime holds code against the sizes of the pool's slots when it is loaded.
+            Err(if error.contains("pooling allocator") {
+                UploadError::DoesNotFit(crate::text::tame(&error, crate::error::GUEST_TEXT_BYTES_MAX))
+            } else {
+                UploadError::Host(format!("compiled code can't be loaded: {error}"))
+            })
+        }
+    }
+}
 
 /// Run something that takes a while on a thread for such things.
 pub(crate) async fn blocking<R: Send + 'static>(

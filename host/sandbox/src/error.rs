@@ -103,6 +103,9 @@ pub enum UploadError {
         /// What is allowed.
         limit: u64,
     },
+    /// Its instances would not fit into the host's pool.
+    #[error("an instance of the component needs more than one may have: {0}")]
+    DoesNotFit(String),
     /// Its exports make no plugin.
     #[error(
         "the component implements no plugin world (transform, validator, drift-check or predictor): {missing}; \
@@ -168,7 +171,7 @@ impl UploadError {
             Self::CoreModule => "core-module",
             Self::Truncated(_) => "component-truncated",
             Self::Invalid(_) => "component-invalid",
-            Self::TooComplex { .. } => "component-too-complex",
+            Self::TooComplex { .. } | Self::DoesNotFit(_) => "component-too-complex",
             Self::NoWorld { .. } => "no-plugin-world",
             Self::Imports(_) => "import-refused",
             Self::WitVersion { .. } => "wit-version",

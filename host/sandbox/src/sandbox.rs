@@ -16,7 +16,6 @@ use crate::engine;
 use crate::error::{Cause, SandboxError, StageError, StageLabel, UploadError};
 use crate::guest::{Guest, Phase, Terms};
 use crate::instance::Template;
-use crate::limits::MEMORY_BYTES_MAX;
 use crate::log::StageLog;
 use crate::manifest::Manifest;
 use crate::stage::{Stage, StageRequest};
@@ -132,13 +131,7 @@ impl Sandbox {
         let engine = engine::serving(&config)?;
         let ticker = Ticker::start(&engine, config.tick).map_err(SandboxError::Ticker)?;
         let compiler = Compiler::new(config.compiler.clone(), config.upload.clone());
-        let codes = Codes::new(
-            engine.clone(),
-            compiler,
-            cache,
-            config.upload.clone(),
-            MEMORY_BYTES_MAX,
-        );
+        let codes = Codes::new(engine.clone(), compiler, cache, config.upload.clone());
         Ok(Self {
             inner: Arc::new(Inner {
                 codes,

@@ -64,6 +64,7 @@ pub(crate) fn floats(batch: &Batch) -> Vec<f32> {
 
 /// A stage to be; change what the test is about.
 pub(crate) struct Request {
+    pub(crate) stage: String,
     pub(crate) component: Vec<u8>,
     pub(crate) world: World,
     pub(crate) config: String,
@@ -77,6 +78,7 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn new(guest_name: &str, world: World, config: &str) -> Self {
         Self {
+            stage: "step".to_owned(),
             component: guest(guest_name),
             world,
             config: config.to_owned(),
@@ -95,7 +97,7 @@ impl Request {
     pub(crate) async fn prepare_in(self, sandbox: &Sandbox) -> Result<Stage, StageError> {
         sandbox
             .prepare(StageRequest {
-                label: StageLabel::new("acme", "churn", "step"),
+                label: StageLabel::new("acme", "churn", self.stage),
                 component: &self.component,
                 world: self.world,
                 config: &self.config,
