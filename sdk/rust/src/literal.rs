@@ -139,7 +139,7 @@ fn integer(number: &serde_json::Number) -> Option<i128> {
 /// Finds elements in a fixed list of values by binary search, and so without a hash that a request
 /// could be aimed at.
 ///
-/// Floats are equal as numbers are: −0 is 0, and NaN is in no list.
+/// Elements are equal as [`number_keys`] says; no list holds NaN.
 #[derive(Debug)]
 pub struct Lookup(Keys);
 
@@ -227,11 +227,14 @@ fn search<K: std::borrow::Borrow<B>, B: Ord + ?Sized>(keys: &[(K, u32)], key: &B
         .map_or(Lookup::ABSENT, |(_, position)| *position)
 }
 
-/// A number for each element that is equal exactly where the elements are, NaN apart (which a list
-/// of literals never holds).
-fn number_keys(values: &Values, range: std::ops::Range<usize>) -> Vec<u64> {
-    // Adding 0 turns −0 into 0.
+/// A number for each element of a range that is equal exactly where the elements are, as numbers:
+/// −0 is 0, and NaN is NaN whatever its bits. Nothing for text and bytes.
+pub fn number_keys(values: &Values, range: std::ops::Range<usize>) -> Vec<u64> {
     fn key(value: f64) -> u64 {
+        if value.is_nan() {
+            return f64::NAN.to_bits();
+        }
+        // Adding 0 turns −0 into 0.
         (value + 0.0).to_bits()
     }
     macro_rules! keys {
