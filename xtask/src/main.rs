@@ -1,1 +1,57 @@
-fn main() {}
+//! `cargo xtask …`: everything that a fresh clone needs done.
+//!
+//! Each command sets up what it needs first, says what it does, and does nothing twice: a second
+//! run finds every part in place by its content.
+
+mod args;
+mod deny;
+mod guests;
+mod onnxruntime;
+mod say;
+mod setup;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use args::Command;
+
+fn main() -> ExitCode {
+    let command = match args::parse(std::env::args().skip(1)) {
+        Ok(command) => command,
+        Err(why) => {
+            eprintln!("{why}\n\n{}", args::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    let result = match command {
+        Command::Help => {
+            println!("{}", args::USAGE);
+            Ok(())
+        }
+        Command::Setup { wasm, release } => setup::run(wasm, release),
+        Command::Guests { wasm } => guests::run(wasm),
+        Command::Test { wasm, pass } => test::run(wasm, &pass),
+        Command::Deny { advisories } => deny::run(advisories),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// A cargo command in the repository's root.
+fn cargo() -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}

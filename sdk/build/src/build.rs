@@ -110,7 +110,8 @@ pub enum BuildError {
 }
 
 /// Build the plugin crate in a folder; its component goes to
-/// `<target>/guests/components/<package>.wasm`. Cargo's progress goes to `progress` line by line.
+/// `plugins/<package>.wasm` in its workspace's target folder. Cargo's progress goes to `progress`
+/// line by line.
 ///
 /// # Errors
 ///
@@ -130,8 +131,9 @@ pub fn build_component(
         .ok_or_else(|| BuildError::NoPackage(manifest_dir.to_owned()))?;
     let guest = Guest {
         package: package.name.clone(),
-        output: target_dir(&workspace, options)
-            .join("components")
+        output: workspace
+            .target_directory
+            .join("plugins")
             .join(format!("{}.wasm", package.name)),
     };
     let mut built = build_packages(toolchain, &workspace, &[guest], options, progress)?;

@@ -1,0 +1,139 @@
+//! The command line, by hand: an argument parser would double the time until the first message.
+
+use anyhow::{Context as _, Result, bail};
+use caisson_plugin_build::Route;
+
+pub(crate) const USAGE: &str = "\
+cargo xtask <command>
+
+  setup   put in place what is missing: a WebAssembly toolchain, ONNX Runtime, the plugins
+            --release                 and the `caisson` program, optimised
+  guests  build every plugin and test guest into target/plugins and target/test-guests
+  test    set up, then run every test; what follows goes to the test runner
+  deny    check licences, sources and bans of every dependency against deny.toml
+            --advisories              and known vulnerabilities (needs cargo-deny and its database)
+
+  --wasm-toolchain auto|rustup|debian   how to get the toolchain: rustup's target, Debian's
+                                        packages, or the first that works (default)";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Setup { wasm: Option<Route>, release: bool },
+    Guests { wasm: Option<Route> },
+    Test { wasm: Option<Route>, pass: Vec<String> },
+    Deny { advisories: bool },
+}
+
+/// Understand the arguments after the program's name.
+pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
+    let mut args = args.into_iter();
+    let Some(name) = args.next() else {
+        return Ok(Command::Help);
+    };
+    let mut rest: Vec<String> = args.collect();
+    if matches!(name.as_str(), "help" | "--help" | "-h") || (name != "test" && has(&mut rest, "--help")) {
+        return Ok(Command::Help);
+    }
+    let command = match name.as_str() {
+        "setup" => Command::Setup {
+            wasm: wasm(&mut rest)?,
+            release: has(&mut rest, "--release"),
+        },
+        "guests" => Command::Guests {
+            wasm: wasm(&mut rest)?,
+        },
+        "test" => {
+            let wasm = wasm(&mut rest)?;
+            return Ok(Command::Test { wasm, pass: rest });
+        }
+        "deny" => Command::Deny {
+            advisories: has(&mut rest, "--advisories"),
+        },
+        other => bail!("there is no command `{other}`"),
+    };
+    if let Some(left) = rest.first() {
+        bail!("`{name}` takes no `{left}`");
+    }
+    Ok(command)
+}
+
+/// Take a flag out.
+fn has(args: &mut Vec<String>, flag: &str) -> bool {
+    let before = args.len();
+    args.retain(|arg| arg != flag);
+    args.len() < before
+}
+
+/// Take `--wasm-toolchain NAME` out.
+fn wasm(args: &mut Vec<String>) -> Result<Option<Route>> {
+    const FLAG: &str = "--wasm-toolchain";
+    let Some(at) = args.iter().position(|arg| arg.split('=').next() == Some(FLAG)) else {
+        return Ok(None);
+    };
+    let flag = args.remove(at);
+    let name = match flag.split_once('=') {
+        Some((_, name)) => name.to_owned(),
+        None if at < args.len() => args.remove(at),
+        None => String::new(),
+    };
+    if name.is_empty() {
+        bail!("{FLAG} needs a name");
+    }
+    name.parse().map(Some).context(FLAG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn commands_and_flags() {
+        let debian = Some(Route::Debian);
+        assert_eq!(parsed("").unwrap(), Command::Help);
+        assert_eq!(parsed("setup --help").unwrap(), Command::Help);
+        assert_eq!(
+            parsed("setup --wasm-toolchain debian --release").unwrap(),
+            Command::Setup {
+                wasm: debian,
+                release: true
+            }
+        );
+        assert_eq!(
+            parsed("guests --wasm-toolchain=debian").unwrap(),
+            Command::Guests { wasm: debian }
+        );
+        assert_eq!(parsed("deny").unwrap(), Command::Deny { advisories: false });
+    }
+
+    #[test]
+    fn tests_get_what_is_left() {
+        let Command::Test { wasm, pass } =
+            parsed("test -p caisson-data --wasm-toolchain rustup --help").unwrap()
+        else {
+            panic!("not the test command")
+        };
+        assert_eq!(
+            (wasm, pass.join(" ")),
+            (Some(Route::Rustup), "-p caisson-data --help".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (line, word) in [
+            ("tset", "tset"),
+            ("guests --fast", "--fast"),
+            ("setup --wasm-toolchain", "--wasm-toolchain"),
+            ("setup --wasm-toolchain brew", "brew"),
+        ] {
+            let error = format!("{:#}", parsed(line).unwrap_err());
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}

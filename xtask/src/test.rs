@@ -1,0 +1,47 @@
+//! `cargo xtask test`: set-up, then every test.
+
+use anyhow::{Result, bail};
+use caisson_plugin_build::Route;
+
+use crate::{cargo, onnxruntime, root, setup};
+
+/// Run the tests of the whole workspace, or of what `pass` says.
+pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
+    setup::run(wasm, false)?;
+    let everything: &[&str] = if pass.is_empty() { &["--workspace"] } else { &[] };
+    let nextest = cargo()
+        .args(["nextest", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let runner: &[&str] = if nextest {
+        &["nextest", "run"]
+    } else {
+        &["test", "--lib", "--bins", "--tests"]
+    };
+    cargo_run(wasm, &[runner, everything].concat(), pass)?;
+    // Nextest runs no doc tests.
+    if pass.is_empty() {
+        cargo_run(wasm, &["test", "--doc", "--workspace", "--quiet"], &[])?;
+    }
+    Ok(())
+}
+
+fn cargo_run(wasm: Option<Route>, args: &[&str], pass: &[String]) -> Result<()> {
+    let shown = [args.join(" "), pass.join(" ")].join(" ");
+    eprintln!("• cargo {}", shown.trim());
+    let mut command = cargo();
+    command
+        .args(args)
+        .args(pass)
+        .env("CAISSON_ONNXRUNTIME", onnxruntime::path(&root()));
+    match wasm {
+        Some(Route::Rustup) => command.env("CAISSON_WASM_TOOLCHAIN", "rustup"),
+        Some(Route::Debian) => command.env("CAISSON_WASM_TOOLCHAIN", "debian"),
+        Some(Route::Auto) | None => &mut command,
+    };
+    let status = command.status()?;
+    if !status.success() {
+        bail!("cargo {} failed ({status})", shown.trim());
+    }
+    Ok(())
+}
