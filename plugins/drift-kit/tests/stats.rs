@@ -1,5 +1,7 @@
 //! The statistics against values of SciPy and scikit-learn, and the properties that they must have.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use drift_kit::rng::Rng;
 use drift_kit::stats::auc::roc_auc;
 use drift_kit::stats::contingency::{chi_square, pool_rare, two_proportions_p_value};
@@ -128,14 +130,26 @@ fn population_stability_agrees_with_the_reference_values() {
 #[test]
 fn an_unseen_bin_with_one_percent_of_the_traffic_is_no_alarm() {
     let (reference, current) = ([5000, 5000, 0], [4950, 4950, 100]);
-    for policy in [ZeroPolicy::default(), ZeroPolicy::Floor(1e-4)] {
+    for policy in [
+        ZeroPolicy::default(),
+        ZeroPolicy::Floor(1e-4),
+        ZeroPolicy::Smooth(0.5),
+    ] {
         let value = psi(&reference, &current, policy);
         assert!((0.03..0.08).contains(&value), "{policy:?}: {value}");
     }
-    // What the default avoids.
+    // What these avoid.
     assert!(psi(&reference, &current, ZeroPolicy::Floor(1e-300)) > 6.0);
-    // An empty bin of a small sample says less.
+    // More rows don't make more of it, and an empty bin of a small sample says less.
+    let millions = psi(
+        &[5_000_000, 5_000_000, 0],
+        &[4_950_000, 4_950_000, 100_000],
+        ZeroPolicy::default(),
+    );
+    assert!(millions < 0.08, "{millions}");
     assert!(psi(&[50, 50, 0], &[99, 99, 2], ZeroPolicy::default()) < 0.01);
+    // A category that is rare in a large reference and absent in a small window says nothing.
+    assert!(psi(&[9990, 10], &[100, 0], ZeroPolicy::default()) < 1e-4);
 }
 
 #[test]
@@ -352,6 +366,9 @@ proptest! {
             prop_assert!(value.is_finite() && value >= 0.0);
             prop_assert!((value - psi(&b, &a, policy)).abs() < 1e-9);
             prop_assert!(psi(&a, &a, policy).abs() < 1e-12);
+            // The same shares in a window of another size.
+            let tripled: Vec<u64> = a.iter().map(|count| 3 * count).collect();
+            prop_assert!(psi(&a, &tripled, policy).abs() < 1e-12);
         }
         let js = jensen_shannon_distance(&a, &b);
         prop_assert!((0.0..=1.0).contains(&js));

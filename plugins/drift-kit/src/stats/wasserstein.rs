@@ -4,6 +4,7 @@
 //! value has to travel to turn one sample into the other, in the column's own unit
 //! (`scipy.stats.wasserstein_distance`).
 
+use crate::numbers::thin;
 use crate::rng::Rng;
 use crate::stats::tail::gamma_sf;
 
@@ -107,17 +108,6 @@ const SEED: u64 = 0x5741_5353;
 
 fn effective(n: f64, m: f64) -> f64 {
     n * m / (n + m)
-}
-
-/// Every `len / kept`-th value of a sorted sample, from the middle of its share.
-pub(crate) fn thin(sorted: &[f64], kept: usize) -> Vec<f64> {
-    if kept >= sorted.len() {
-        return sorted.to_vec();
-    }
-    let step = sorted.len() as f64 / kept as f64;
-    (0..kept)
-        .filter_map(|i| sorted.get(((i as f64 + 0.5) * step) as usize).copied())
-        .collect()
 }
 
 /// Distances between neighbours of the pooled, sorted sample, as shares of `scale`.
