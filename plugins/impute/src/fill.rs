@@ -67,8 +67,11 @@ impl Step {
     /// The missing rows, where they must be known to fill them: of columns with a value for each
     /// element.
     pub(crate) fn gaps(&self, input: &Batch) -> Result<Vec<usize>, Error> {
+        if self.fill.len() < 2 {
+            return Ok(Vec::new());
+        }
         let column = input.at(self.index)?;
-        if self.fill.len() < 2 || column.validity().bits().is_none() {
+        if column.validity().bits().is_none() {
             return Ok(Vec::new());
         }
         Ok((0..column.rows()).filter(|&row| column.is_missing(row)).collect())

@@ -293,14 +293,26 @@ impl BatchEditor {
     ///
     /// [`Error::Internal`] for a column that isn't there or is of another type.
     pub fn fill_missing<T: Element>(&mut self, index: usize, value: T) -> Result<(), Error> {
-        let rows = self.rows;
         let (elements, bits, row_elements) = self.parts_mut::<T>(index)?;
         let Some(bits) = bits else {
             return Ok(());
         };
-        for (row, elements) in elements.chunks_mut(row_elements.max(1)).enumerate().take(rows) {
-            if bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 0) {
-                elements.fill(value);
+        let width = row_elements.max(1);
+        for (byte, rows) in bits.iter().zip(elements.chunks_mut(8 * width)) {
+            if *byte == 0xff {
+                continue;
+            }
+            if let (1, Ok(eight)) = (width, <&mut [T; 8]>::try_from(&mut *rows)) {
+                // Without a branch an element, and of a length that the compiler knows.
+                for (bit, element) in eight.iter_mut().enumerate() {
+                    *element = if byte >> bit & 1 == 0 { value } else { *element };
+                }
+                continue;
+            }
+            for (bit, elements) in rows.chunks_mut(width).enumerate() {
+                if byte >> bit & 1 == 0 {
+                    elements.fill(value);
+                }
             }
         }
         bits.fill(0xff);
