@@ -4,14 +4,12 @@
 //! [`PerFeature`] does the rest: it chooses the features, takes batches apart, keeps the sketches,
 //! and judges.
 
-use std::sync::Arc;
-
-use caisson_plugin::{Batch, DriftReport, Error, Need, Schema};
+use caisson_plugin::{Batch, DriftReport, Error, Field, Need, Schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Defaults, Limits, Policy, Rules};
-use crate::features::{Feature, Kind, kinds, select};
+use crate::features::{Feature, Kind, select};
 use crate::rates::Rates;
 use crate::sample::{Infinity, Sample, Values, samples};
 use crate::state;
@@ -21,8 +19,6 @@ use crate::verdict::{Entry, Finding, report};
 pub trait Method {
     /// The plugin's name and that of its statistic.
     const NAME: &'static str;
-    /// The columns that suit.
-    const NEED: Need;
     /// Thresholds and counts where the config says nothing.
     const DEFAULTS: Defaults;
     /// What becomes of ±∞.
@@ -31,15 +27,17 @@ pub trait Method {
     /// What is kept of the reference's values.
     type Sketch: Serialize + DeserializeOwned;
 
-    /// Sketch the reference's values; there may be none.
-    fn sketch(&self, feature: &Feature, values: &Values) -> Self::Sketch;
+    /// Sketch the reference's values; there may be none. `None` for values of a kind that the method
+    /// doesn't take.
+    fn sketch(&self, feature: &Feature, values: &Values) -> Option<Self::Sketch>;
 
     /// Values that a sketch stands for; `None` for one that [`Self::sketch`] can't have made of
     /// this feature.
     fn count(&self, feature: &Feature, sketch: &Self::Sketch) -> Option<u64>;
 
     /// Compare current values with a sound sketch of the same feature. Both have at least one value.
-    fn compare(&self, feature: &Feature, sketch: &Self::Sketch, current: &Values) -> Finding;
+    /// `None` where they are of different kinds.
+    fn compare(&self, sketch: &Self::Sketch, current: &Values) -> Option<Finding>;
 }
 
 /// A drift check that looks at one feature at a time.
@@ -60,33 +58,20 @@ struct Fitted<S> {
 }
 
 impl<M: Method> PerFeature<M> {
-    /// Choose the features and resolve the rules. `categorical` names the integer columns that
-    /// compare as categories where the method takes both kinds.
+    /// Choose the features and resolve the rules. `need` says which columns suit, `kind_of` how
+    /// each compares.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] and [`Error::SchemaMismatch`], as [`select`] and [`Rules`] say.
-    pub fn new(method: M, rules: &Rules, categorical: &[String], input: &Arc<Schema>) -> Result<Self, Error> {
-        let kinds = kinds(input, categorical)?;
-        Self::with_kinds(method, rules, input, kinds)
-    }
-
-    /// The same for a method that takes all columns as one kind.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub fn of_kind(method: M, rules: &Rules, kind: Kind, input: &Arc<Schema>) -> Result<Self, Error> {
-        Self::with_kinds(method, rules, input, |_| kind)
-    }
-
-    fn with_kinds(
+    pub fn new(
         method: M,
         rules: &Rules,
-        input: &Arc<Schema>,
-        kind_of: impl Fn(&caisson_plugin::Field) -> Kind,
+        input: &Schema,
+        need: Need,
+        kind_of: impl Fn(&Field) -> Kind,
     ) -> Result<Self, Error> {
-        let features = select(input, &rules.columns, M::NEED, kind_of)?;
+        let features = select(input, &rules.columns, need, kind_of)?;
         rules.check_columns(&features)?;
         let limits = |feature: Feature| {
             let limits = rules.limits_of(&feature.column, M::DEFAULTS)?;
@@ -116,16 +101,22 @@ impl<M: Method> PerFeature<M> {
     /// [`Error::Internal`] for a batch of another schema.
     pub fn fit(&self, reference: &Batch) -> Result<Vec<u8>, Error> {
         let samples = self.samples(reference)?;
-        let fitted: Vec<Fitted<M::Sketch>> = self
-            .features()
-            .zip(samples)
-            .map(|(feature, sample)| Fitted {
+        let mut fitted = Vec::with_capacity(samples.len());
+        for (feature, sample) in self.features().zip(samples) {
+            let sketch = self.method.sketch(feature, &sample.values);
+            fitted.push(Fitted {
                 name: feature.name.clone(),
                 is_category: feature.kind == Kind::Category,
                 rates: sample.rates,
-                sketch: self.method.sketch(feature, &sample.values),
-            })
-            .collect();
+                sketch: sketch.ok_or_else(|| {
+                    Error::internal(format!(
+                        "`{}` is of a kind that {} doesn't take",
+                        feature.name,
+                        M::NAME
+                    ))
+                })?,
+            });
+        }
         state::encode(M::NAME, &fitted)
     }
 
@@ -142,19 +133,22 @@ impl<M: Method> PerFeature<M> {
         for ((one, (feature, limits)), sample) in
             fitted.iter().zip(&self.features).zip(self.samples(current)?)
         {
+            let unsound = || state::unsound(&format!("the sketch of `{}` contradicts itself", feature.name));
             if !one.rates.is_sound() || self.method.count(feature, &one.sketch) != Some(one.rates.values()) {
-                return Err(state::unsound(&format!(
-                    "the sketch of `{}` contradicts itself",
-                    feature.name
-                )));
+                return Err(unsound());
             }
-            let enough = Entry::has_enough(limits, &one.rates, &sample.rates);
+            let finding = if Entry::has_enough(limits, &one.rates, &sample.rates) {
+                let finding = self.method.compare(&one.sketch, &sample.values);
+                Some(finding.ok_or_else(unsound)?)
+            } else {
+                None
+            };
             entries.push(Entry {
                 feature: feature.name.clone(),
                 limits: *limits,
                 reference: one.rates,
                 current: sample.rates,
-                finding: enough.then(|| self.method.compare(feature, &one.sketch, &sample.values)),
+                finding,
             });
         }
         let unusable = match M::INFINITY {

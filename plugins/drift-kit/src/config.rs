@@ -97,7 +97,8 @@ pub struct Defaults {
     pub threshold: f64,
     /// Effect size from which on it is a warning.
     pub warn_threshold: f64,
-    /// The largest effect size that there can be: thresholds above it would never be met.
+    /// The largest effect size that there can be, `f64::MAX` where there is no end: thresholds above
+    /// it would never be met.
     pub effect_max: f64,
     /// Rows with a value that both samples need.
     pub min_count: u64,
@@ -218,7 +219,10 @@ impl Rules {
             _ => name.to_owned(),
         };
         if !(threshold > 0.0 && threshold <= defaults.effect_max) {
-            let needed = format!("above 0 and at most {}", defaults.effect_max);
+            let needed = match defaults.effect_max {
+                f64::MAX => "above 0".to_owned(),
+                most => format!("above 0 and at most {most}"),
+            };
             return Err(invalid(&key("threshold"), threshold, &needed));
         }
         if !(limits.warn_threshold >= 0.0 && limits.warn_threshold <= threshold) {

@@ -5,6 +5,7 @@
 //! | [`stats`] | the statistics on slices, with their formulas and sources |
 //! | [`features`], [`sample`] | which columns are checked, and their values |
 //! | [`numbers`], [`categories`] | bins, sketches and words for either kind of value |
+//! | [`binned`] | checks that compare shares in bins and categories: all of them but the formula |
 //! | [`config`] | settings that all checks share |
 //! | [`verdict`] | when a change is drift |
 //! | [`state`] | the frame around a sketched reference |
@@ -12,6 +13,7 @@
 //!
 //! For users: `plugins/DRIFT.md`.
 
+pub mod binned;
 pub mod categories;
 pub mod check;
 pub mod config;

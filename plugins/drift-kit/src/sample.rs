@@ -35,6 +35,24 @@ pub enum Values {
     Categories(Counts),
 }
 
+impl Values {
+    /// The numbers, where they are numbers.
+    pub fn numbers(&self) -> Option<&[f64]> {
+        match self {
+            Self::Numbers(sorted) => Some(sorted),
+            Self::Categories(_) => None,
+        }
+    }
+
+    /// The counts, where they are categories.
+    pub fn categories(&self) -> Option<&Counts> {
+        match self {
+            Self::Numbers(_) => None,
+            Self::Categories(counts) => Some(counts),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
     Integer(i128),

@@ -4,7 +4,7 @@
 
 use drift_kit::rng::Rng;
 use drift_kit::stats::auc::roc_auc;
-use drift_kit::stats::contingency::{chi_square, pool_rare, two_proportions_p_value};
+use drift_kit::stats::contingency::{chi_square, homogeneity, two_proportions_p_value};
 use drift_kit::stats::correction::benjamini_hochberg;
 use drift_kit::stats::divergence::{ZeroPolicy, jensen_shannon_distance, psi};
 use drift_kit::stats::kolmogorov::kolmogorov_sf;
@@ -311,14 +311,70 @@ fn rare_categories_are_tested_together() {
     let mut current = vec![450, 450];
     reference.extend([0; 100]);
     current.extend([1; 100]);
-    let (a, b) = pool_rare(&reference, &current);
+    let together = homogeneity(&reference, &current);
     assert_eq!(
-        (a.as_slice(), b.as_slice()),
-        ([500, 500, 0].as_slice(), [450, 450, 100].as_slice())
+        together.statistic,
+        chi_square(&[500, 500, 0], &[450, 450, 100]).statistic
     );
-    assert!(chi_square(&a, &b).p_value < 1e-20);
-    let (a, b) = pool_rare(&[100, 80], &[90, 70]);
-    assert_eq!((a, b), (vec![100, 80], vec![90, 70]));
+    assert!(together.p_value < 1e-20);
+    // Nothing rare: Pearson's test as it is.
+    let (plain, test) = (
+        homogeneity(&[120, 80], &[90, 70]),
+        chi_square(&[120, 80], &[90, 70]),
+    );
+    assert_eq!((plain.statistic, plain.p_value), (test.statistic, test.p_value));
+    // Two rows of a new category among 32: Fisher's exact test, 496 / 531,996.
+    let two = homogeneity(&[1000, 0], &[30, 2]);
+    assert!((two.p_value - 496.0 / 531_996.0).abs() < 1e-9, "{}", two.p_value);
+    // Beside common categories that didn't change: twice that.
+    let three = homogeneity(&[500, 500, 0], &[15, 15, 2]);
+    assert!(
+        (three.p_value - 2.0 * two.p_value).abs() < 1e-9,
+        "{}",
+        three.p_value
+    );
+    assert_eq!(homogeneity(&[0, 7], &[0, 3]).p_value, 1.0);
+    assert_eq!(homogeneity(&[], &[]), homogeneity(&[0], &[4]));
+}
+
+#[test]
+fn the_effect_size_does_not_depend_on_the_window() {
+    let (large, small) = (
+        homogeneity(&[800, 200], &[600, 400]),
+        homogeneity(&[80_000, 20_000], &[60, 40]),
+    );
+    assert!((large.effect - small.effect).abs() < 1e-12);
+    assert!((large.effect - chi_square(&[800, 200], &[600, 400]).cramers_v).abs() < 1e-12);
+    assert!(chi_square(&[80_000, 20_000], &[60, 40]).cramers_v < large.effect / 5.0);
+    assert_eq!(homogeneity(&[90, 90, 0, 0], &[0, 0, 90, 90]).effect, 1.0);
+}
+
+#[test]
+fn p_values_of_few_rows_hold_their_level() {
+    // Ten categories, most of them rare, windows of 40 rows from the reference's own distribution.
+    let weights = [500u64, 300, 100, 40, 20, 15, 10, 8, 5, 2];
+    let mut rng = Rng::new(3);
+    let mut window = |rows: u64| {
+        let mut counts = vec![0; weights.len()];
+        for _ in 0..rows {
+            let mut left = rng.below(1000);
+            let drawn = weights.iter().position(|&w| {
+                let hit = left < w;
+                left = left.saturating_sub(w);
+                hit
+            });
+            counts[drawn.unwrap()] += 1;
+        }
+        counts
+    };
+    let runs = 2000;
+    let false_alarms = (0..runs)
+        .filter(|_| homogeneity(&window(2000), &window(40)).p_value <= 0.05)
+        .count();
+    assert!(
+        false_alarms < runs * 7 / 100,
+        "{false_alarms} of {runs} at level 0.05"
+    );
 }
 
 fn sample() -> impl Strategy<Value = Vec<f64>> {
@@ -374,15 +430,14 @@ proptest! {
         prop_assert!((0.0..=1.0).contains(&js));
         prop_assert!((js - jensen_shannon_distance(&b, &a)).abs() < 1e-9);
         prop_assert_eq!(jensen_shannon_distance(&a, &a), 0.0);
-        let (pooled_a, pooled_b) = pool_rare(&a, &b);
-        prop_assert_eq!(a.iter().sum::<u64>(), pooled_a.iter().sum::<u64>());
-        prop_assert_eq!(b.iter().sum::<u64>(), pooled_b.iter().sum::<u64>());
-        for (a, b) in [(&a, &b), (&pooled_a, &pooled_b)] {
-            let test = chi_square(a, b);
-            prop_assert!(test.statistic.is_finite() && (0.0..=1.0).contains(&test.p_value));
-            prop_assert!((0.0..=1.0).contains(&test.cramers_v));
-            let same = chi_square(a, a);
-            prop_assert!(same.statistic.abs() < 1e-9 && same.p_value > 0.999);
-        }
+        let test = chi_square(&a, &b);
+        prop_assert!(test.statistic.is_finite() && (0.0..=1.0).contains(&test.p_value));
+        prop_assert!((0.0..=1.0).contains(&test.cramers_v));
+        let (test, other_way) = (homogeneity(&a, &b), homogeneity(&b, &a));
+        prop_assert!((0.0..=1.0).contains(&test.p_value) && (0.0..=1.0).contains(&test.effect));
+        prop_assert!((test.p_value - other_way.p_value).abs() < 1e-9);
+        prop_assert!((test.effect - other_way.effect).abs() < 1e-9);
+        let same = homogeneity(&a, &a);
+        prop_assert!(same.statistic.abs() < 1e-9 && same.p_value > 0.999 && same.effect < 1e-9);
     }
 }

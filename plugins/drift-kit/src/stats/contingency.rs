@@ -52,24 +52,71 @@ pub fn chi_square(reference: &[u64], current: &[u64]) -> ChiSquare {
     }
 }
 
-/// The same counts with all categories of fewer than [`EXPECTED_ROWS_MIN`] expected rows in either
-/// sample put into one, at the end, so that many rare categories together still count and none
-/// alone can make a p-value wrong.
-pub fn pool_rare(reference: &[u64], current: &[u64]) -> (Vec<u64>, Vec<u64>) {
+/// Is a difference between two lists of counts chance, and how large is it? As [`chi_square`], for
+/// counts of which some are small.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Homogeneity {
+    /// Pearson's statistic over the categories, the rare ones as one.
+    pub statistic: f64,
+    /// P-value that holds where rows are few; see [`homogeneity`].
+    pub p_value: f64,
+    /// Cramér's V of a table in which both samples weigh the same, `√(½ Σ (p − q)² / (p + q))`:
+    /// unlike that of the table itself it doesn't shrink where a small window meets a large
+    /// reference. The same for samples of equal size.
+    pub effect: f64,
+}
+
+/// Compare two lists of counts, one for each category in the same order.
+///
+/// Categories of fewer than [`EXPECTED_ROWS_MIN`] expected rows in either sample are put into one,
+/// so that many rare categories together still count. Where that one is still too small for the
+/// chi-square approximation, the p-value is twice the smaller (Bonferroni) of that of the common
+/// categories and that of [`two_proportions_p_value`] for the rare ones' share.
+pub fn homogeneity(reference: &[u64], current: &[u64]) -> Homogeneity {
     let (n, m): (u64, u64) = (reference.iter().sum(), current.iter().sum());
     let smaller = n.min(m) as f64 / ((n + m) as f64).max(1.0);
-    let (mut common, mut rare) = (Vec::new(), (0, 0));
+    let is_common = |a: u64, b: u64| (a + b) as f64 * smaller >= EXPECTED_ROWS_MIN;
+    let (mut common_a, mut common_b, mut rare) = (Vec::new(), Vec::new(), (0, 0));
     for (&a, &b) in reference.iter().zip(current) {
-        if (a + b) as f64 * smaller >= EXPECTED_ROWS_MIN {
-            common.push((a, b));
+        if is_common(a, b) {
+            common_a.push(a);
+            common_b.push(b);
         } else {
             rare = (rare.0 + a, rare.1 + b);
         }
     }
-    if rare != (0, 0) {
-        common.push(rare);
+    let common = chi_square(&common_a, &common_b);
+    common_a.push(rare.0);
+    common_b.push(rare.1);
+    let all = chi_square(&common_a, &common_b);
+    let p_value = if rare == (0, 0) || is_common(rare.0, rare.1) {
+        all.p_value
+    } else {
+        let p = two_proportions_p_value(rare.0, n, rare.1, m);
+        if common.dof == 0 {
+            p
+        } else {
+            (2.0 * p.min(common.p_value)).min(1.0)
+        }
+    };
+    Homogeneity {
+        statistic: all.statistic,
+        p_value,
+        effect: balanced_v(&common_a, &common_b),
     }
-    common.into_iter().unzip()
+}
+
+fn balanced_v(reference: &[u64], current: &[u64]) -> f64 {
+    let (n, m): (u64, u64) = (reference.iter().sum(), current.iter().sum());
+    if n == 0 || m == 0 {
+        return 0.0;
+    }
+    let pairs = reference.iter().zip(current).filter(|(a, b)| **a + **b > 0);
+    let terms = pairs.map(|(&a, &b)| {
+        let (p, q) = (a as f64 / n as f64, b as f64 / m as f64);
+        (p - q).powi(2) / (p + q)
+    });
+    (terms.sum::<f64>() / 2.0).sqrt().min(1.0)
 }
 
 /// Two-sided p-value for two shares being the same, `a` of `n` and `b` of `m` rows: the pooled

@@ -1,0 +1,117 @@
+//! Drift check `chi-square`: Pearson's test of homogeneity on each categorical feature.
+//!
+//! Statistic: `χ² = Σ (observed − expected)² / expected` over the table of two samples by
+//! categories, without Yates' correction (`scipy.stats.chi2_contingency(…, correction=False)`).
+//! Categories that the reference doesn't have count as one, and so do those with fewer than five
+//! expected rows.
+//!
+//! Effect size: Cramér's V of a table in which both samples weigh the same,
+//! `√(½ Σ (p − q)² / (p + q))`, 0 to 1, which doesn't depend on the number of rows. Default threshold
+//! 0.1; thresholds are compared with the effect size.
+//!
+//! P-value: of χ²; where the rare categories are too few for that, with Fisher's exact test
+//! ([`drift_kit::stats::contingency::homogeneity`]).
+//!
+//! Columns: text and boolean; integer columns where `columns` names them. State: the counts of the
+//! 1,000 most frequent categories.
+
+use std::sync::Arc;
+
+use caisson_plugin::{About, Batch, DataType, DriftCheck, DriftReport, Error, Need, Schema};
+use drift_kit::categories::CategorySketch;
+use drift_kit::check::{Method, PerFeature};
+use drift_kit::config::{Defaults, Rules};
+use drift_kit::features::{CATEGORIES, Feature, Kind};
+use drift_kit::sample::Values;
+use drift_kit::stats::contingency::homogeneity;
+use drift_kit::verdict::{Evidence, Finding};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Settings of `chi-square`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Columns and thresholds.
+    #[serde(flatten)]
+    pub rules: Rules,
+}
+
+/// The drift check.
+#[derive(Debug)]
+pub struct ChiSquare(PerFeature<Pearson>);
+
+#[derive(Debug)]
+struct Pearson;
+
+/// Without a choice, integers stay out: most are amounts.
+const TEXT_OR_BOOLEAN: Need = Need::new(
+    "text or boolean (integers have to be named in `columns`)",
+    |field| CATEGORIES.suits(field) && matches!(field.data_type, DataType::Text | DataType::Boolean),
+);
+
+impl Method for Pearson {
+    const NAME: &'static str = "chi-square";
+    const DEFAULTS: Defaults = Defaults {
+        threshold: 0.1,
+        warn_threshold: 0.05,
+        effect_max: 1.0,
+        min_count: 30,
+    };
+    type Sketch = CategorySketch;
+
+    fn sketch(&self, _: &Feature, values: &Values) -> Option<CategorySketch> {
+        values.categories().map(CategorySketch::of)
+    }
+
+    fn count(&self, _: &Feature, sketch: &CategorySketch) -> Option<u64> {
+        sketch.is_sound().then(|| sketch.rows())
+    }
+
+    fn compare(&self, sketch: &CategorySketch, current: &Values) -> Option<Finding> {
+        let current = current.categories()?;
+        let aligned = sketch.align(current);
+        let test = homogeneity(&aligned.reference, &aligned.current);
+        Some(Finding {
+            statistic: test.statistic,
+            effect_size: test.effect,
+            evidence: Evidence::Own(test.p_value),
+            words: sketch.compare(current),
+        })
+    }
+}
+
+impl DriftCheck for ChiSquare {
+    type Config = Config;
+
+    const ABOUT: About = About {
+        name: Pearson::NAME,
+        version: env!("CARGO_PKG_VERSION"),
+        help: "Pearson's chi-square test of homogeneity on each text or boolean feature, and on the integer \
+               features that `columns` names. Statistic: chi-square over the table of both samples by \
+               categories; those that the reference doesn't have, and those with fewer than five expected \
+               rows, count as one. Effect size, compared with the thresholds: Cramer's V with both samples \
+               weighted the same, 0 to 1. A feature is drifted where p <= alpha (default 0.05, \
+               Benjamini-Hochberg over the features) and V >= threshold (default 0.1; from 0.05 on a \
+               warning), and both samples have min_count values (default 30). The rate of missing values is \
+               drift in itself where it changes by 5 points or more.",
+    };
+
+    fn configure(config: Config, input: &Arc<Schema>) -> Result<Self, Error> {
+        let need = match config.rules.columns.names() {
+            None => TEXT_OR_BOOLEAN,
+            Some(_) => CATEGORIES,
+        };
+        PerFeature::new(Pearson, &config.rules, input, need, |_| Kind::Category).map(Self)
+    }
+
+    fn fit(&self, reference: &Batch) -> Result<Vec<u8>, Error> {
+        self.0.fit(reference)
+    }
+
+    fn check(&self, state: &[u8], current: &Batch) -> Result<DriftReport, Error> {
+        self.0.check(state, current)
+    }
+}
+
+caisson_plugin::export!(drift_check: ChiSquare);

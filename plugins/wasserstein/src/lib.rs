@@ -1,0 +1,120 @@
+//! Drift check `wasserstein`: how far the values of each numeric feature have moved.
+//!
+//! Statistic: `W = ∫ |F(x) − G(x)| dx`, the mean distance that a value travels, in the column's own
+//! unit (`scipy.stats.wasserstein_distance`). Effect size: `W` divided by the reference's standard
+//! deviation, by that of both samples together where the reference is constant; 0 where both are
+//! the same constant. Default threshold 0.1, a tenth of a standard deviation; thresholds are
+//! compared with the effect size.
+//!
+//! P-value: a permutation test with a fixed seed, its tail extrapolated by a gamma distribution
+//! ([`drift_kit::stats::wasserstein`]).
+//!
+//! State: as of `ks`, up to 10,000 values a feature. A distance needs finite values: NaN and ±∞
+//! aren't compared, and their rate is watched like that of missing values.
+
+use std::sync::Arc;
+
+use caisson_plugin::{About, Batch, DriftCheck, DriftReport, Error, Schema};
+use drift_kit::check::{Method, PerFeature};
+use drift_kit::config::{Defaults, Rules};
+use drift_kit::features::{Feature, Kind, NUMBERS};
+use drift_kit::numbers::{NumberSketch, mean_and_deviation};
+use drift_kit::sample::{Infinity, Values};
+use drift_kit::stats::wasserstein::{wasserstein_distance, wasserstein_p_value};
+use drift_kit::verdict::{Evidence, Finding};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Settings of `wasserstein`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Columns and thresholds.
+    #[serde(flatten)]
+    pub rules: Rules,
+}
+
+/// The drift check.
+#[derive(Debug)]
+pub struct Wasserstein(PerFeature<Distance>);
+
+#[derive(Debug)]
+struct Distance;
+
+impl Method for Distance {
+    const NAME: &'static str = "wasserstein";
+    const DEFAULTS: Defaults = Defaults {
+        threshold: 0.1,
+        warn_threshold: 0.05,
+        effect_max: f64::MAX,
+        min_count: 30,
+    };
+    const INFINITY: Infinity = Infinity::Drop;
+    type Sketch = NumberSketch;
+
+    fn sketch(&self, _: &Feature, values: &Values) -> Option<NumberSketch> {
+        values.numbers().map(NumberSketch::of)
+    }
+
+    fn count(&self, _: &Feature, sketch: &NumberSketch) -> Option<u64> {
+        let finite = sketch.values.iter().all(|v| v.is_finite());
+        (finite && sketch.is_sound()).then_some(sketch.count)
+    }
+
+    fn compare(&self, sketch: &NumberSketch, current: &Values) -> Option<Finding> {
+        let (reference, current) = (sketch.values.as_slice(), current.numbers()?);
+        let distance = wasserstein_distance(reference, current);
+        let p_value = wasserstein_p_value(reference, current, (sketch.count, current.len() as u64));
+        Some(Finding {
+            statistic: distance,
+            effect_size: in_deviations(distance, sketch, current),
+            evidence: Evidence::Own(p_value),
+            words: sketch.summary.compare(current),
+        })
+    }
+}
+
+fn in_deviations(distance: f64, reference: &NumberSketch, current: &[f64]) -> f64 {
+    if distance == 0.0 {
+        return 0.0;
+    }
+    let deviation = if reference.summary.deviation > 0.0 {
+        reference.summary.deviation
+    } else {
+        // A constant reference: the samples differ, so both together have a deviation.
+        let both: Vec<f64> = reference.values.iter().chain(current).copied().collect();
+        mean_and_deviation(&both).1
+    };
+    (distance / deviation).min(f64::MAX)
+}
+
+impl DriftCheck for Wasserstein {
+    type Config = Config;
+
+    const ABOUT: About = About {
+        name: Distance::NAME,
+        version: env!("CARGO_PKG_VERSION"),
+        help: "Wasserstein distance on each numeric feature. Statistic: W = integral of |F(x) - G(x)| dx, \
+               the mean distance that a value has moved, in the column's own unit. Effect size, compared \
+               with the thresholds: W in standard deviations of the reference. A feature is drifted where \
+               p <= alpha (default 0.05, Benjamini-Hochberg over the features) and the effect size is at \
+               least threshold (default 0.1; from 0.05 on a warning), and both samples have min_count \
+               values (default 30). The p-value is that of a permutation test with a fixed seed. NaN and \
+               infinite values aren't compared; their rate, like that of missing values, is drift in \
+               itself where it changes by 5 points or more.",
+    };
+
+    fn configure(config: Config, input: &Arc<Schema>) -> Result<Self, Error> {
+        PerFeature::new(Distance, &config.rules, input, NUMBERS, |_| Kind::Number).map(Self)
+    }
+
+    fn fit(&self, reference: &Batch) -> Result<Vec<u8>, Error> {
+        self.0.fit(reference)
+    }
+
+    fn check(&self, state: &[u8], current: &Batch) -> Result<DriftReport, Error> {
+        self.0.check(state, current)
+    }
+}
+
+caisson_plugin::export!(drift_check: Wasserstein);
