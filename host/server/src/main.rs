@@ -1,1 +1,19 @@
-fn main() {}
+//! The `caisson` program: the server, and the command line that talks to one.
+
+mod app;
+mod cli;
+mod http;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

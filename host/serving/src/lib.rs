@@ -1,1 +1,30 @@
-//! serving
+//! Deployments: from a declarative file to an immutable revision that serves.
+//!
+//! - [`DeploymentSpec`] is the file.
+//! - `build` resolves it (plugins to digests, models to versions), prepares every stage and checks
+//!   that each takes what the one before gives, so wrong wiring is refused when deployed.
+//! - [`Pipeline`] is what a request runs through: no lock, no store, nothing compiled or loaded.
+//! - [`Serving`] is the table of live revisions, switched atomically.
+//!
+//! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
+
+mod build;
+mod error;
+mod models;
+mod monitor;
+mod pipeline;
+mod plan;
+mod serving;
+mod spec;
+mod stage;
+
+pub use error::{Fault, Kind, ServingError};
+pub use models::ModelCache;
+pub use monitor::{Monitor, MonitorReport, worst};
+pub use pipeline::{Pipeline, Prediction};
+pub use plan::{MonitorPlan, Plan, StagePlan};
+pub use serving::{Applied, ApplyResult, LoadState, Parts, Revision, Serving};
+pub use spec::{
+    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
+    PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
+};

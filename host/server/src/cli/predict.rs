@@ -1,0 +1,165 @@
+//! `caisson predict` and `caisson drift`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::Value;
+
+use super::client::{self, Client, segment};
+use super::{Remote, output};
+
+/// Ask a deployment for predictions.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  caisson predict churn --row '{\"recency\": 12, \"gap\": null}'
+  caisson predict churn --file customers.csv
+  caisson predict churn --file rows.json --json")]
+pub(crate) struct PredictArgs {
+    /// The deployment.
+    name: String,
+    #[command(flatten)]
+    rows: Rows,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Compare data with a deployment's baseline, by each of its monitors. Exits 2 when one has
+/// drifted.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caisson drift churn --file this-month.csv")]
+pub(crate) struct DriftArgs {
+    /// The deployment.
+    name: String,
+    #[command(flatten)]
+    rows: Rows,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Rows {
+    /// One row as a JSON object; may be given more than once.
+    #[arg(long, value_name = "JSON")]
+    row: Vec<String>,
+    /// Rows as CSV (`.csv`) or rows JSON; `-` reads JSON from standard input.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Rows {
+    /// The body to send, with its media type.
+    fn body(&self) -> anyhow::Result<(&'static str, Vec<u8>)> {
+        if let Some(path) = &self.file {
+            let csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+            return Ok((
+                if csv { "text/csv" } else { "application/json" },
+                client::read_file(path)?,
+            ));
+        }
+        // Joined as text, so that numbers reach the server digit for digit.
+        for row in &self.row {
+            serde_json::from_str::<&serde_json::value::RawValue>(row)
+                .with_context(|| format!("--row {row}"))?;
+        }
+        Ok((
+            "application/json",
+            format!("{{\"rows\":[{}]}}", self.row.join(",")).into_bytes(),
+        ))
+    }
+}
+
+pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
+    let (content_type, body) = args.rows.body()?;
+    let client = Client::new(&args.remote);
+    let answer = client.post(
+        &format!("/v1/deployments/{}/predict", segment(&args.name)),
+        content_type,
+        &body,
+    )?;
+    if client.json {
+        output::json(&answer);
+        return Ok(());
+    }
+    let Some(rows) = answer.get("rows").and_then(Value::as_array) else {
+        bail!("the server's answer has no `rows`");
+    };
+    let names: Vec<&str> = rows
+        .first()
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|row| row.keys().map(String::as_str))
+        .collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| names.iter().map(|name| output::cell(row, name)).collect())
+        .collect();
+    output::table(&names, &cells);
+    for warning in answer
+        .get("warnings")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        eprintln!("warning: {}", output::cell(warning, "message"));
+    }
+    Ok(())
+}
+
+pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<ExitCode> {
+    let (content_type, body) = args.rows.body()?;
+    let client = Client::new(&args.remote);
+    let answer = client.post(
+        &format!("/v1/deployments/{}/drift", segment(&args.name)),
+        content_type,
+        &body,
+    )?;
+    let drifted = answer.get("status").and_then(Value::as_str) == Some("drifted");
+    let code = if drifted {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    };
+    if client.json {
+        output::json(&answer);
+        return Ok(code);
+    }
+    for monitor in answer
+        .get("monitors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        println!(
+            "{} ({} on {}): {}",
+            output::cell(monitor, "name"),
+            output::cell(monitor, "plugin"),
+            output::cell(monitor, "on"),
+            output::cell(monitor, "status")
+        );
+        let rows: Vec<Vec<String>> = monitor
+            .get("features")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|f| {
+                vec![
+                    format!("  {}", output::cell(f, "feature")),
+                    output::cell(f, "status"),
+                    output::number(f, "statistic"),
+                    output::number(f, "threshold"),
+                    output::number(f, "p_value"),
+                    output::number(f, "effect_size"),
+                    output::cell(f, "detail"),
+                ]
+            })
+            .collect();
+        output::table(
+            &["  FEATURE", "STATUS", "STATISTIC", "THRESHOLD", "P", "EFFECT", ""],
+            &rows,
+        );
+    }
+    Ok(code)
+}

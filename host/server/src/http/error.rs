@@ -1,0 +1,210 @@
+//! The one shape of every error that leaves over HTTP.
+//!
+//! `{"error": "<sentence>", "code": "<kebab-case>"}`, and `row`, `column`, `stage` and `violations`
+//! where there are any. Clients of the Open Inference Protocol read `error`; machines read `code`.
+//! Every other error type is turned into [`ApiError`] here, so the mapping to statuses stands in
+//! one place.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use caisson_data::{DecodeError, code};
+use caisson_inference::ModelRejected;
+use caisson_registry::RegistryError;
+use caisson_sandbox::{Severity, UploadError, Violation};
+use caisson_serving::{Kind, ServingError};
+use serde::Serialize;
+
+/// Bytes of an error's sentence. A guest's message is cut long before; this bounds what a decoder
+/// or a library may quote.
+const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// What `Retry-After` says, in seconds, when the host is busy: a queue here drains in milliseconds,
+/// and one second is the header's smallest step.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// An error on its way out.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    body: Box<Body>,
+}
+
+#[derive(Debug, Serialize)]
+struct Body {
+    error: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<ViolationBody>,
+}
+
+/// A violation as clients see it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ViolationBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<String>,
+    code: String,
+    message: String,
+    severity: &'static str,
+}
+
+impl From<&Violation> for ViolationBody {
+    fn from(v: &Violation) -> Self {
+        Self {
+            row: v.row,
+            column: v.column.clone(),
+            code: v.code.clone(),
+            message: v.message.clone(),
+            severity: match v.severity {
+                Severity::Reject => "reject",
+                Severity::Warn => "warn",
+            },
+        }
+    }
+}
+
+impl ApiError {
+    /// An error without a place.
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let mut error = message.into();
+        if error.len() > MESSAGE_BYTES_MAX {
+            let cut = error.floor_char_boundary(MESSAGE_BYTES_MAX);
+            error.truncate(cut);
+            error.push('…');
+        }
+        Self {
+            status,
+            body: Box::new(Body {
+                error,
+                code,
+                stage: None,
+                row: None,
+                column: None,
+                violations: Vec::new(),
+            }),
+        }
+    }
+
+    /// 400.
+    pub(crate) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 404.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", message)
+    }
+
+    /// 413.
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
+    }
+
+    /// 500, with the cause in the log and not in the answer.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server failed; its log has the cause",
+        )
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        // Serialising strings and integers can't fail; the fallback keeps the promise all the same.
+        let body = serde_json::to_vec(&self.body)
+            .unwrap_or_else(|_| br#"{"error":"internal error","code":"internal"}"#.to_vec());
+        let mut response = (self.status, body).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+}
+
+impl From<ServingError> for ApiError {
+    fn from(error: ServingError) -> Self {
+        let status = match error.kind {
+            Kind::Invalid => StatusCode::BAD_REQUEST,
+            Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Stage => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Internal => return Self::internal(&error.message),
+        };
+        let mut api = Self::new(status, error.code, error.to_string());
+        api.body.stage = error.stage.clone();
+        api.body.row = error.row;
+        api.body.column = error.column.clone();
+        api.body.violations = error.violations.iter().map(ViolationBody::from).collect();
+        api
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> Self {
+        ServingError::from(error).into()
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        if error.is_host_fault() {
+            return Self::internal(error);
+        }
+        let status = match error {
+            UploadError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl From<ModelRejected> for ApiError {
+    fn from(error: ModelRejected) -> Self {
+        if error.is_host_fault() {
+            return Self::internal(error);
+        }
+        let status = match error {
+            ModelRejected::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, "model-refused", error.to_string())
+    }
+}
+
+impl From<DecodeError> for ApiError {
+    fn from(error: DecodeError) -> Self {
+        let status = match error.code {
+            code::TOO_MANY_ROWS | code::TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let mut api = Self::new(status, error.code, error.to_string());
+        api.body.row = error.row.map(|r| r as u64);
+        api.body.column = error.column;
+        api
+    }
+}

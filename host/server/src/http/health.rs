@@ -1,0 +1,52 @@
+//! Liveness and readiness, in the Open Inference Protocol's words.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use caisson_serving::LoadState;
+use serde::Serialize;
+
+use super::{Context, json};
+
+#[derive(Serialize)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    /// The deployments that are not ready, with the reason. Absent when all are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    deployments: BTreeMap<String, String>,
+}
+
+/// The process answers.
+pub(crate) async fn live() -> Response {
+    json(StatusCode::OK, &Live { live: true })
+}
+
+/// Every live deployment is loaded; 503, and which are not, otherwise. A deployment that failed to
+/// load is reported and doesn't hold the others back.
+pub(crate) async fn ready(State(context): State<Context>) -> Response {
+    let states = context.app.serving.load_states();
+    let ready = !states
+        .iter()
+        .any(|(_, state)| matches!(state, LoadState::Loading));
+    let deployments = states
+        .into_iter()
+        .filter_map(|(name, state)| match state {
+            LoadState::Loading => Some((name, "loading".to_owned())),
+            LoadState::Failed(reason) => Some((name, format!("failed: {reason}"))),
+            LoadState::Ready => None,
+        })
+        .collect();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json(status, &Ready { ready, deployments })
+}

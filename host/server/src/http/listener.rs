@@ -1,0 +1,86 @@
+//! Accepts connections and serves them until told to stop.
+//!
+//! Bounded connections, a time limit on request headers, `TCP_NODELAY`, HTTP/1.1 and HTTP/2 with
+//! prior knowledge. On shutdown the listener closes first, requests in flight finish, and whatever
+//! is left after the grace period is cut.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// Connections at once. Each costs a few tens of kilobytes of buffers and a file descriptor; the
+/// usual descriptor limit is 1,024 to 65,536, and a load balancer keeps far fewer open.
+const CONNECTIONS_MAX: usize = 4096;
+/// How long a client may take over its request line and headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of request line and headers.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Pause after `accept` fails, which it does when descriptors run out: without one the loop spins.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long requests in flight may take to finish after shutdown began.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Serve `router` on `listener` until `stop` completes, then drain.
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_BYTES_MAX as u32);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        // The slot comes first: past the limit, new connections wait in the kernel's queue.
+        let slot = tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+            () = &mut stop => break,
+        };
+        let Ok(slot) = slot else { break };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(
+            builder
+                .serve_connection(TokioIo::new(stream), service)
+                .into_owned(),
+        );
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended early");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            seconds = GRACE.as_secs(),
+            "requests still in flight after the grace period were cut"
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! `/v1/models`.
+
+use std::collections::BTreeMap;
+use std::path::{Path as FsPath, PathBuf};
+
+use axum::extract::multipart::Field;
+use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use caisson_inference::CheckLimits;
+use caisson_registry::{Baseline, ModelRecord, ModelUpload, Outcome};
+use serde::Serialize;
+use tokio::io::AsyncWriteExt as _;
+
+use super::error::ApiError;
+use super::extract::Path;
+use super::{Context, blocking, body, json};
+
+/// A model's metadata is facts about its training; data belong elsewhere.
+const METADATA_BYTES_MAX: u64 = 1 << 20;
+/// A baseline is held in memory while monitors are fitted on it.
+const BASELINE_BYTES_MAX: u64 = 256 << 20;
+
+/// A model version as clients see it.
+#[derive(Serialize)]
+struct ModelBody {
+    name: String,
+    version: u64,
+    digest: String,
+    size: u64,
+    created_at: String,
+    baseline: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'static str>,
+}
+
+impl ModelBody {
+    fn short(record: ModelRecord) -> Self {
+        Self {
+            name: record.name,
+            version: record.version,
+            digest: record.digest.to_string(),
+            size: record.size,
+            created_at: record.created_at,
+            baseline: record.baseline.is_some(),
+            signature: None,
+            metadata: None,
+            result: None,
+        }
+    }
+
+    fn long(record: ModelRecord) -> Self {
+        let (signature, metadata) = (Some(record.signature.clone()), Some(record.metadata.clone()));
+        Self {
+            signature,
+            metadata,
+            ..Self::short(record)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ModelList {
+    models: Vec<ModelBody>,
+}
+
+/// The latest version of every model.
+pub(crate) async fn list(State(context): State<Context>) -> Result<Response, ApiError> {
+    let (models, tenant) = (context.app.models.clone(), context.tenant().clone());
+    let records = blocking(move || models.list(&tenant)).await??;
+    Ok(json(
+        StatusCode::OK,
+        &ModelList {
+            models: records.into_iter().map(ModelBody::short).collect(),
+        },
+    ))
+}
+
+/// Every version of one model.
+pub(crate) async fn versions(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let (models, tenant, wanted) = (context.app.models.clone(), context.tenant().clone(), name.clone());
+    let records = blocking(move || models.versions(&tenant, &wanted)).await??;
+    if records.is_empty() {
+        return Err(ApiError::not_found(format!(
+            "there is no model `{}`",
+            name.escape_debug()
+        )));
+    }
+    Ok(json(
+        StatusCode::OK,
+        &ModelList {
+            models: records.into_iter().map(ModelBody::short).collect(),
+        },
+    ))
+}
+
+/// One version: a number, an alias, or `latest`.
+pub(crate) async fn show(
+    State(context): State<Context>,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let (models, tenant) = (context.app.models.clone(), context.tenant().clone());
+    let record = blocking(move || models.resolve(&tenant, &name, &version.parse()?)).await??;
+    Ok(json(StatusCode::OK, &ModelBody::long(record)))
+}
+
+/// Register a version from a form. 201 for a new one, 200 for one that is there already.
+pub(crate) async fn push(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    body::check_announced(request.headers(), body::MODEL_BYTES_MAX)?;
+    // Before the body is read: a name that can't be used needs no upload.
+    caisson_registry::check_model_name(&name)?;
+    let form = Multipart::from_request(request, &()).await.map_err(|e| {
+        ApiError::bad_request(
+            "bad-form",
+            format!(
+                "{}; send a form with `model`, `metadata` and `baseline`",
+                e.body_text()
+            ),
+        )
+    })?;
+    let parts = Parts::read(form, &context.app.uploads).await?;
+    let Some(file) = parts.model else {
+        return Err(ApiError::bad_request(
+            "bad-form",
+            "the form has no part `model` (the ONNX file)",
+        ));
+    };
+    let path = file.path.clone();
+    let (worker, runtime) = (context.app.model_worker.clone(), context.app.runtime.clone());
+    let signature =
+        blocking(move || caisson_inference::check(&worker, &runtime, &path, &CheckLimits::default()))
+            .await??;
+    let signature = serde_json::to_value(&signature).map_err(ApiError::internal)?;
+    let (models, tenant) = (context.app.models.clone(), context.tenant().clone());
+    let outcome = blocking(move || {
+        let upload = ModelUpload {
+            file: file.path.clone(),
+            signature,
+            metadata: parts.metadata.unwrap_or_else(|| serde_json::json!({})),
+            baseline: parts.baseline,
+        };
+        models.register(&tenant, &name, upload)
+    })
+    .await??;
+    let (status, result, record) = match outcome {
+        Outcome::Created(record) => (StatusCode::CREATED, "created", record),
+        Outcome::Unchanged(record) => (StatusCode::OK, "unchanged", record),
+    };
+    Ok(json(
+        status,
+        &ModelBody {
+            result: Some(result),
+            ..ModelBody::long(record)
+        },
+    ))
+}
+
+/// The parts of an upload.
+#[derive(Default)]
+struct Parts {
+    model: Option<TemporaryFile>,
+    metadata: Option<serde_json::Value>,
+    baseline: Option<Baseline>,
+}
+
+impl Parts {
+    async fn read(mut form: Multipart, uploads: &FsPath) -> Result<Self, ApiError> {
+        let mut parts = Self::default();
+        let mut seen: BTreeMap<String, ()> = BTreeMap::new();
+        while let Some(field) = form.next_field().await.map_err(|e| bad_form(&e))? {
+            let name = field.name().unwrap_or_default().to_owned();
+            if seen.insert(name.clone(), ()).is_some() {
+                return Err(ApiError::bad_request(
+                    "bad-form",
+                    format!("the form has two parts `{}`", name.escape_debug()),
+                ));
+            }
+            match name.as_str() {
+                "model" => parts.model = Some(TemporaryFile::write(field, uploads).await?),
+                "metadata" => {
+                    let bytes = bounded(field, METADATA_BYTES_MAX).await?;
+                    let value: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
+                        .map_err(|e| {
+                            ApiError::bad_request("bad-metadata", format!("metadata is no JSON object: {e}"))
+                        })?;
+                    parts.metadata = Some(serde_json::Value::Object(value));
+                }
+                "baseline" => {
+                    let bytes = bounded(field, BASELINE_BYTES_MAX).await?;
+                    parts.baseline = Some(Baseline {
+                        content_type: "text/csv".to_owned(),
+                        bytes,
+                    });
+                }
+                other => {
+                    return Err(ApiError::bad_request(
+                        "bad-form",
+                        format!(
+                            "the form has a part `{}`; it takes `model`, `metadata` and `baseline`",
+                            other.escape_debug()
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(parts)
+    }
+}
+
+fn bad_form(error: &axum::extract::multipart::MultipartError) -> ApiError {
+    ApiError::bad_request("bad-form", error.body_text())
+}
+
+async fn bounded(mut field: Field<'_>, limit: u64) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(|e| bad_form(&e))? {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            let name = field.name().unwrap_or_default();
+            return Err(ApiError::too_large(format!(
+                "part `{name}` is larger than the {limit} bytes that it may have"
+            )));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// A file that is removed when dropped; what the registry keeps, it has copied by then.
+struct TemporaryFile {
+    path: PathBuf,
+}
+
+impl TemporaryFile {
+    /// Stream a part into a file of its own.
+    async fn write(mut field: Field<'_>, folder: &FsPath) -> Result<Self, ApiError> {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let this = Self {
+            path: folder.join(format!("{}-{number}.onnx", std::process::id())),
+        };
+        let mut file = tokio::fs::File::create(&this.path)
+            .await
+            .map_err(ApiError::internal)?;
+        let mut length = 0u64;
+        while let Some(chunk) = field.chunk().await.map_err(|e| bad_form(&e))? {
+            length += chunk.len() as u64;
+            if length > body::MODEL_BYTES_MAX {
+                return Err(ApiError::too_large(format!(
+                    "the model is larger than {} bytes",
+                    body::MODEL_BYTES_MAX
+                )));
+            }
+            file.write_all(&chunk).await.map_err(ApiError::internal)?;
+        }
+        file.flush().await.map_err(ApiError::internal)?;
+        Ok(this)
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

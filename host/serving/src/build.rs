@@ -1,0 +1,442 @@
+//! From a spec to prepared stages: resolve, prepare, check.
+//!
+//! Everything that can be wrong with a deployment is found here, and the message names both sides:
+//! the stage that doesn't fit, and what it was given. Nothing is stored and nothing that serves is
+//! touched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caisson_data::{Batch, DecodeLimits, Field, Schema, csv};
+use caisson_inference::{Binding, MissingPolicy, OutputSpec};
+use caisson_registry::{ModelRecord, PluginRecord, TenantId};
+use caisson_sandbox::{Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
+
+use crate::error::{Kind, ServingError};
+use crate::models::GrantedModels;
+use crate::monitor::Monitor;
+use crate::pipeline::{Core, ModelStage, Pipeline, model_error};
+use crate::plan::Plan;
+use crate::serving::Parts;
+use crate::spec::{
+    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, StageSpec, VersionSpec,
+};
+use crate::stage::{PluginStage, configure_error};
+
+/// A call of `fit` or `check` sees a whole window, not a request: seconds and hundreds of megabytes
+/// are right for it where they'd be wrong on the request path.
+const MONITOR_DEADLINE_MS: u64 = 60_000;
+const MONITOR_MEMORY_MIB: u64 = 512;
+/// The longest that a model may run for one part of a request, where the deployment says nothing. A
+/// caller has given up by then.
+pub(crate) const MODEL_DEADLINE: Duration = Duration::from_secs(10);
+/// Rows of a baseline. Sketches converge long before; more would only lengthen every deploy.
+const BASELINE_ROWS_MAX: usize = 1_000_000;
+/// Errors of one config that are reported together.
+const CONFIG_ERRORS_MAX: usize = 10;
+
+/// A deployment that fits together.
+pub(crate) struct Built {
+    /// The spec with every reference pinned.
+    pub(crate) spec: DeploymentSpec,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) monitors: Vec<Monitor>,
+    pub(crate) plan: Plan,
+}
+
+/// Resolve, prepare and check a spec.
+///
+/// # Errors
+///
+/// The first thing that doesn't exist, doesn't fit, or fails to be prepared.
+pub(crate) async fn build(
+    parts: &Parts,
+    tenant: &TenantId,
+    mut spec: DeploymentSpec,
+) -> Result<Built, ServingError> {
+    let input = spec
+        .input_schema()
+        .map_err(|e| ServingError::new(Kind::Invalid, "deployment-file", e.to_string()))?;
+    let builder = Builder {
+        parts,
+        tenant,
+        deployment: spec.name.clone(),
+    };
+    let input = Arc::new(input);
+
+    let mut validators = Vec::with_capacity(spec.validators.len());
+    for (i, stage) in spec.validators.iter_mut().enumerate() {
+        validators.push(
+            builder
+                .plugin(&format!("validators[{i}]"), World::Validator, stage, &input, None)
+                .await?,
+        );
+    }
+    let transforms = builder
+        .transforms("transforms", &mut spec.transforms, &input)
+        .await?;
+    let features = Arc::clone(transforms.last().map_or(&input, PluginStage::output));
+    let mut baseline_of: Option<ModelRecord> = None;
+    let core = if let Some(model) = &mut spec.model {
+        let record = builder
+            .resolve_model("model", &model.name, &mut model.version)
+            .await?;
+        let stage = builder.model(model, &record, &features).await?;
+        baseline_of = Some(record);
+        Core::Model(Box::new(stage))
+    } else if let Some(predictor) = &mut spec.predictor {
+        let (granted, records) = builder.grant(&mut predictor.models).await?;
+        baseline_of = records.into_iter().find(|r| r.baseline.is_some());
+        let mut stage = predictor.stage();
+        let built = builder
+            .plugin(
+                "predictor",
+                World::Predictor,
+                &mut stage,
+                &features,
+                Some(granted),
+            )
+            .await?;
+        predictor.plugin = stage.plugin;
+        Core::Predictor(built)
+    } else {
+        Core::Features
+    };
+    let before_post = match &core {
+        Core::Features => &features,
+        Core::Model(stage) => &stage.output,
+        Core::Predictor(stage) => stage.output(),
+    };
+    let post = builder
+        .transforms("post", &mut spec.post, &Arc::clone(before_post))
+        .await?;
+    let pipeline = Pipeline {
+        input,
+        validators,
+        transforms,
+        core,
+        post,
+        rejected: metrics::counter!("caisson_violations_total", "deployment" => spec.name.clone(), "severity" => "reject"),
+        warned: metrics::counter!("caisson_violations_total", "deployment" => spec.name.clone(), "severity" => "warn"),
+    };
+    let monitors = builder
+        .monitors(&mut spec, &pipeline, baseline_of.as_ref())
+        .await?;
+    let plan = Plan::of(&pipeline, &monitors);
+    Ok(Built {
+        spec,
+        pipeline,
+        monitors,
+        plan,
+    })
+}
+
+struct Builder<'a> {
+    parts: &'a Parts,
+    tenant: &'a TenantId,
+    deployment: String,
+}
+
+impl Builder<'_> {
+    async fn transforms(
+        &self,
+        list: &str,
+        specs: &mut [StageSpec],
+        input: &Arc<Schema>,
+    ) -> Result<Vec<PluginStage>, ServingError> {
+        let mut stages: Vec<PluginStage> = Vec::with_capacity(specs.len());
+        for (i, spec) in specs.iter_mut().enumerate() {
+            let given = Arc::clone(stages.last().map_or(input, PluginStage::output));
+            stages.push(
+                self.plugin(&format!("{list}[{i}]"), World::Transform, spec, &given, None)
+                    .await?,
+            );
+        }
+        Ok(stages)
+    }
+
+    /// Resolve a stage's plugin, pin it in the spec, check its config, and prepare it.
+    async fn plugin(
+        &self,
+        place: &str,
+        world: World,
+        spec: &mut StageSpec,
+        input: &Arc<Schema>,
+        graphs: Option<Arc<dyn Graphs>>,
+    ) -> Result<PluginStage, ServingError> {
+        let (record, component) = self.resolve_plugin(place, &spec.plugin).await?;
+        let pinned = format!("{}@{}", record.name, record.version);
+        let name: Arc<str> = format!("{place} {pinned}").into();
+        spec.plugin = pinned;
+        if record.world != world.name() {
+            return Err(ServingError::new(
+                Kind::Unprocessable,
+                "wrong-world",
+                format!(
+                    "`{}` is a {}, and {place} takes a {}",
+                    spec.plugin,
+                    record.world,
+                    world.name()
+                ),
+            )
+            .in_stage(name.as_ref()));
+        }
+        check_config(&record, &spec.config).map_err(|message| {
+            ServingError::new(Kind::Unprocessable, "config-schema", message).in_stage(name.as_ref())
+        })?;
+        let limits = limits(world, spec);
+        let request = StageRequest {
+            label: StageLabel::new(self.tenant.as_str(), self.deployment.as_str(), Arc::clone(&name)),
+            component: &component,
+            world,
+            config: &spec.config.to_string(),
+            input: Arc::clone(input),
+            isolation: match spec.isolation {
+                IsolationSpec::Fresh => Isolation::Fresh,
+                IsolationSpec::Warm => Isolation::warm(&limits),
+            },
+            limits,
+            grants: Grants {
+                clocks: spec.grants.contains(&GrantSpec::Clocks),
+                random: spec.grants.contains(&GrantSpec::Random),
+            },
+            graphs,
+        };
+        let stage = self
+            .parts
+            .sandbox
+            .prepare(request)
+            .await
+            .map_err(|e| configure_error(&name, e))?;
+        let seconds = self.seconds(&name);
+        Ok(PluginStage::new(name, record.digest.to_string(), stage, seconds))
+    }
+
+    fn seconds(&self, stage: &str) -> metrics::Histogram {
+        metrics::histogram!("caisson_stage_seconds", "deployment" => self.deployment.clone(), "stage" => stage.to_owned())
+    }
+
+    async fn resolve_plugin(
+        &self,
+        place: &str,
+        reference: &str,
+    ) -> Result<(PluginRecord, Vec<u8>), ServingError> {
+        let (plugins, tenant, wanted) = (
+            self.parts.plugins.clone(),
+            self.tenant.clone(),
+            reference.to_owned(),
+        );
+        self.parts
+            .blocking(move || {
+                let record = plugins.resolve(&tenant, &wanted)?;
+                let component = plugins.bytes(&record)?;
+                Ok((record, component))
+            })
+            .await
+            .map_err(|e| e.in_reference(place))
+    }
+
+    async fn resolve_model(
+        &self,
+        place: &str,
+        name: &str,
+        version: &mut VersionSpec,
+    ) -> Result<ModelRecord, ServingError> {
+        let (models, tenant, name) = (self.parts.models.clone(), self.tenant.clone(), name.to_owned());
+        let wanted = version.to_string();
+        let record = self
+            .parts
+            .blocking(move || models.resolve(&tenant, &name, &wanted.parse()?))
+            .await
+            .map_err(|e| e.in_reference(place))?;
+        *version = VersionSpec::Number(record.version);
+        Ok(record)
+    }
+
+    async fn load(&self, record: &ModelRecord) -> Result<Arc<caisson_inference::Model>, ServingError> {
+        let (models, cache, wanted) = (
+            self.parts.models.clone(),
+            Arc::clone(&self.parts.cache),
+            record.clone(),
+        );
+        let name = format!("model {}@{}", record.name, record.version);
+        let file = self.parts.blocking(move || models.model_path(&wanted)).await?;
+        let digest = record.digest.to_string();
+        tokio::task::spawn_blocking(move || cache.get(&digest, &file))
+            .await
+            .map_err(|e| ServingError::new(Kind::Internal, "internal", e.to_string()))?
+            .map_err(|e| model_error(&name, &e))
+    }
+
+    async fn model(
+        &self,
+        spec: &ModelSpec,
+        record: &ModelRecord,
+        features: &Arc<Schema>,
+    ) -> Result<ModelStage, ServingError> {
+        let name: Arc<str> = format!("model {}@{}", record.name, record.version).into();
+        let refuse = |message: String| {
+            ServingError::new(Kind::Unprocessable, "schema-mismatch", message).in_stage(name.as_ref())
+        };
+        let model = self.load(record).await?;
+        let missing = match spec.missing {
+            MissingSpec::Reject => MissingPolicy::Reject,
+            MissingSpec::Nan => MissingPolicy::Nan,
+        };
+        let outputs = OutputSpec {
+            names: spec.outputs.clone(),
+            shapes: spec.shapes.clone(),
+        };
+        let binding = Binding::plan(model.signature(), features, &spec.columns, missing, &outputs)
+            .map_err(|e| refuse(e.to_string()))?;
+        let mut keep = Vec::with_capacity(spec.keep.len());
+        for column in &spec.keep {
+            keep.push(features.index_of(column).ok_or_else(|| {
+                refuse(format!(
+                    "keep: the model gets no column `{column}`; it gets {features}"
+                ))
+            })?);
+        }
+        let fields: Vec<Field> = keep
+            .iter()
+            .filter_map(|&i| features.field(i))
+            .chain(binding.output_schema().fields())
+            .cloned()
+            .collect();
+        let output = Schema::new(fields).map_err(|e| refuse(format!("kept columns and outputs: {e}")))?;
+        Ok(ModelStage {
+            seconds: self.seconds(&name),
+            name,
+            digest: record.digest.to_string(),
+            model,
+            binding,
+            keep,
+            output: Arc::new(output),
+            deadline: spec.deadline_ms.map_or(MODEL_DEADLINE, Duration::from_millis),
+        })
+    }
+
+    /// Load every model that a predictor is granted.
+    async fn grant(
+        &self,
+        models: &mut BTreeMap<String, ModelRef>,
+    ) -> Result<(Arc<dyn Graphs>, Vec<ModelRecord>), ServingError> {
+        let mut granted = BTreeMap::new();
+        let mut records = Vec::with_capacity(models.len());
+        for (alias, reference) in models.iter_mut() {
+            let place = format!("predictor.models.{alias}");
+            let record = self
+                .resolve_model(&place, &reference.name, &mut reference.version)
+                .await?;
+            granted.insert(alias.clone(), self.load(&record).await?);
+            records.push(record);
+        }
+        Ok((Arc::new(GrantedModels(granted)), records))
+    }
+
+    async fn monitors(
+        &self,
+        spec: &mut DeploymentSpec,
+        pipeline: &Pipeline,
+        record: Option<&ModelRecord>,
+    ) -> Result<Vec<Monitor>, ServingError> {
+        if spec.monitors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let baseline = self.baseline(pipeline, record).await?;
+        let mut monitors = Vec::with_capacity(spec.monitors.len());
+        for (i, monitor) in spec.monitors.iter_mut().enumerate() {
+            let mut stage = monitor.stage();
+            let schema = Arc::clone(pipeline.schema_of(monitor.on));
+            let prepared = self
+                .plugin(
+                    &format!("monitors[{i}]"),
+                    World::DriftCheck,
+                    &mut stage,
+                    &schema,
+                    None,
+                )
+                .await?;
+            monitor.plugin = stage.plugin.clone();
+            monitors.push(Monitor::fit(monitor, stage.plugin, prepared, pipeline, &baseline).await?);
+        }
+        Ok(monitors)
+    }
+
+    /// The baseline of the model version, in the deployment's input columns.
+    async fn baseline(
+        &self,
+        pipeline: &Pipeline,
+        record: Option<&ModelRecord>,
+    ) -> Result<Batch, ServingError> {
+        let refuse = |message: String| ServingError::new(Kind::Unprocessable, "no-baseline", message);
+        let Some(record) = record else {
+            return Err(refuse(
+                "monitors need a model with a baseline to measure against".to_owned(),
+            ));
+        };
+        let (models, wanted) = (self.parts.models.clone(), record.clone());
+        let bytes = self.parts.blocking(move || models.baseline(&wanted)).await?;
+        let Some(bytes) = bytes else {
+            return Err(refuse(format!(
+                "monitors need a baseline, and {}@{} has none: push the model with --baseline",
+                record.name, record.version
+            )));
+        };
+        let limits = DecodeLimits {
+            rows_max: BASELINE_ROWS_MAX,
+            ..DecodeLimits::default()
+        };
+        csv::decode_known(pipeline.input(), &bytes, &limits).map_err(|e| {
+            ServingError::new(
+                Kind::Unprocessable,
+                "baseline-mismatch",
+                format!(
+                    "the baseline of {}@{} is not in the deployment's input columns: {e}",
+                    record.name, record.version
+                ),
+            )
+            .at(e.row.map(|r| r as u64), e.column)
+        })
+    }
+}
+
+/// Defaults of the host for the world, with what the stage sets.
+fn limits(world: World, spec: &StageSpec) -> Limits {
+    let mut limits = Limits::default();
+    let monitor = world == World::DriftCheck;
+    if let Some(ms) = spec.limits.deadline_ms.or(monitor.then_some(MONITOR_DEADLINE_MS)) {
+        // One number for both: what a caller waits, and what the guest may burn.
+        limits.wall = Duration::from_millis(ms);
+        limits.cpu = limits.wall;
+    }
+    if let Some(mib) = spec.limits.memory_mib.or(monitor.then_some(MONITOR_MEMORY_MIB)) {
+        limits.memory_bytes = usize::try_from(mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
+    }
+    if let Some(bytes) = spec.limits.output_bytes {
+        limits.output_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(lines) = spec.limits.log_lines_per_second {
+        limits.log_lines_per_second = lines;
+    }
+    limits
+}
+
+/// Check a config against the plugin's own schema.
+fn check_config(record: &PluginRecord, config: &serde_json::Value) -> Result<(), String> {
+    let schema: serde_json::Value = serde_json::from_str(&record.config_schema)
+        .map_err(|e| format!("the plugin's config schema is no JSON: {e}"))?;
+    let validator = jsonschema::validator_for(&schema)
+        .map_err(|e| format!("the plugin's config schema is no JSON Schema: {e}"))?;
+    let errors: Vec<String> = validator
+        .iter_errors(config)
+        .take(CONFIG_ERRORS_MAX)
+        .map(|error| format!("config{}: {error}", error.instance_path()))
+        .collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors.join("; "))
+    }
+}

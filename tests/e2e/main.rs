@@ -1,0 +1,21 @@
+//! End-to-end tests: a real server, through its public API only. A file a theme.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_docs_in_private_items,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_input;
+mod cli;
+mod drift;
+mod first_light;
+mod harness;
+mod restart;
+mod sandbox;
+mod sdk_readme;
