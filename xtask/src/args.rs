@@ -10,6 +10,8 @@ cargo xtask <command>
             --release                 and the `caisson` program, optimised
   guests  build every plugin and test guest into target/plugins and target/test-guests
   test    set up, then run every test; what follows goes to the test runner
+  demo    set up, then serve real predictions through sandboxed plugins, step by step
+            --keep                    and leave the server running
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
 
@@ -23,6 +25,7 @@ pub(crate) enum Command {
     Setup { wasm: Option<Route>, release: bool },
     Guests { wasm: Option<Route> },
     Test { wasm: Option<Route>, pass: Vec<String> },
+    Demo { wasm: Option<Route>, keep: bool },
     Deny { advisories: bool },
 }
 
@@ -48,6 +51,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             let wasm = wasm(&mut rest)?;
             return Ok(Command::Test { wasm, pass: rest });
         }
+        "demo" => Command::Demo {
+            wasm: wasm(&mut rest)?,
+            keep: has(&mut rest, "--keep"),
+        },
         "deny" => Command::Deny {
             advisories: has(&mut rest, "--advisories"),
         },

@@ -4,6 +4,7 @@
 //! run finds every part in place by its content.
 
 mod args;
+mod demo;
 mod deny;
 mod guests;
 mod onnxruntime;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Setup { wasm, release } => setup::run(wasm, release),
         Command::Guests { wasm } => guests::run(wasm),
         Command::Test { wasm, pass } => test::run(wasm, &pass),
+        Command::Demo { wasm, keep } => demo::run(wasm, keep),
         Command::Deny { advisories } => deny::run(advisories),
     };
     match result {
