@@ -128,7 +128,7 @@ impl WireSchema {
                 nullable: f.nullable,
             })
             .collect();
-        Schema::new(fields).map_err(|e| Cause::BadOutput(format!("a schema that can't be: {e}")))
+        Schema::new(fields).map_err(|e| Cause::bad_output(&format!("a schema that can't be: {e}")))
     }
 }
 

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
-use crate::config::SandboxConfig;
+use crate::config::{MEMORY_KEEP_RESIDENT_BLIND_MAX, SandboxConfig};
 use crate::error::SandboxError;
 use crate::limits::MEMORY_BYTES_MAX;
 
@@ -71,6 +71,13 @@ pub(crate) fn serving(config: &SandboxConfig) -> Result<Engine, SandboxError> {
             .checked_mul(each)
             .ok_or_else(|| SandboxError::Config(format!("too many {what}")))
     };
+    let keep_resident = if PoolingAllocationConfig::is_pagemap_scan_available() {
+        config.memory_keep_resident_bytes
+    } else {
+        config
+            .memory_keep_resident_bytes
+            .min(MEMORY_KEEP_RESIDENT_BLIND_MAX)
+    };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(total(CORE_INSTANCES_PER_COMPONENT_MAX, "core instances")?)
@@ -84,7 +91,7 @@ pub(crate) fn serving(config: &SandboxConfig) -> Result<Engine, SandboxError> {
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_component_instance_size(INSTANCE_BOOKKEEPING_BYTES_MAX)
         .max_core_instance_size(INSTANCE_BOOKKEEPING_BYTES_MAX)
-        .linear_memory_keep_resident(config.memory_keep_resident_bytes)
+        .linear_memory_keep_resident(keep_resident)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .max_unused_warm_slots(instances)
         .pagemap_scan(Enabled::Auto);

@@ -157,6 +157,12 @@ pub enum UploadError {
     /// What `describe` returned breaks a rule.
     #[error("manifest: {0}")]
     Manifest(String),
+    /// No compiler came free in time.
+    #[error("no compiler came free within {waited:?}; try again later")]
+    Busy {
+        /// How long the upload waited.
+        waited: Duration,
+    },
     /// The host's own fault; the same upload may succeed later.
     #[error("the host failed while checking the component: {0}")]
     Host(String),
@@ -181,6 +187,7 @@ impl UploadError {
             Self::Compile(_) => "compile-failed",
             Self::Describe(_) => "describe-failed",
             Self::Manifest(_) => "manifest-invalid",
+            Self::Busy { .. } => "busy",
             Self::Host(_) => "host",
         }
     }
@@ -188,7 +195,7 @@ impl UploadError {
     /// Is the host at fault rather than the component?
     pub fn is_host_fault(&self) -> bool {
         match self {
-            Self::Host(_) => true,
+            Self::Host(_) | Self::Busy { .. } => true,
             Self::Describe(cause) => cause.is_host_fault(),
             _ => false,
         }
@@ -236,7 +243,7 @@ pub struct StageError {
     /// What happened.
     pub cause: Cause,
     /// The last line that the guest logged at level `error` in this call, such as a panic message.
-    pub guest_message: Option<String>,
+    pub guest_message: Option<Box<str>>,
 }
 
 /// Why a stage failed.
@@ -361,6 +368,11 @@ fn bad_input(row: Option<u32>, column: Option<&str>, message: &str) -> String {
 }
 
 impl Cause {
+    /// An answer that breaks the contract; the words may hold names that the guest chose.
+    pub(crate) fn bad_output(what: &str) -> Self {
+        Self::BadOutput(crate::text::tame(what, GUEST_TEXT_BYTES_MAX))
+    }
+
     /// Stable and machine-readable; the label of the failure metric.
     pub fn code(&self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ use crate::stats::Counters;
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) cause: Cause,
-    pub(crate) guest_message: Option<String>,
+    pub(crate) guest_message: Option<Box<str>>,
 }
 
 impl From<Cause> for Failure {
@@ -176,7 +176,7 @@ impl Template {
         };
         Err(Failure {
             cause,
-            guest_message: guest.log.take_last_error(),
+            guest_message: guest.log.take_last_error().map(String::into_boxed_str),
         })
     }
 }

@@ -59,8 +59,8 @@ mod wasi;
 
 pub use compile::compile_worker_main;
 pub use config::{
-    CACHE_BYTES_DEFAULT, CompilerCommand, INSTANCES_DEFAULT, MEMORY_KEEP_RESIDENT_DEFAULT,
-    QUEUE_WAIT_DEFAULT, SandboxConfig, TICK_DEFAULT, WARM_INSTANCES_DEFAULT,
+    CACHE_BYTES_DEFAULT, CompilerCommand, INSTANCES_DEFAULT, MEMORY_KEEP_RESIDENT_BLIND_MAX,
+    MEMORY_KEEP_RESIDENT_DEFAULT, QUEUE_WAIT_DEFAULT, SandboxConfig, TICK_DEFAULT, WARM_INSTANCES_DEFAULT,
 };
 pub use error::{
     Cause, GUEST_TEXT_BYTES_MAX, RefusedImport, SandboxError, StageError, StageLabel, UploadError,

@@ -17,7 +17,7 @@ use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use crate::code::blocking;
 use crate::contract::{BatchParam, Configured, ConfiguredSchema, SchemaParam, WireBatch, WireError};
-use crate::error::{Cause, RefusedImport, StageError, StageLabel, UploadError};
+use crate::error::{Cause, GUEST_TEXT_BYTES_MAX, RefusedImport, StageError, StageLabel, UploadError};
 use crate::guest::{Phase, Terms};
 use crate::instance::{Failure, Live, Template};
 use crate::limits::Limits;
@@ -28,6 +28,7 @@ use crate::report::{DriftReport, Violation, WireViolation, violations};
 use crate::sandbox::Inner;
 use crate::snapshot;
 use crate::stats::{Counters, StageStats};
+use crate::text::tame;
 use crate::upload::Needs;
 use crate::warm::WarmPool;
 use crate::wasi::Grants;
@@ -64,6 +65,16 @@ impl Isolation {
             instances: WARM_INSTANCES_PER_STAGE_DEFAULT,
             uses: WARM_USES_DEFAULT,
             memory_bytes: limits.memory_bytes / 2,
+        }
+    }
+
+    fn check(self, instances_max: usize) -> Result<(), String> {
+        match self {
+            Self::Warm { instances, .. } if !(1..=instances_max).contains(&instances) => Err(format!(
+                "a stage has 1 to {instances_max} warm instances, not {instances}"
+            )),
+            Self::Warm { uses: 0, .. } => Err("a warm instance serves 1 call or more, not 0".to_owned()),
+            _ => Ok(()),
         }
     }
 }
@@ -180,6 +191,9 @@ impl Stage {
             graphs,
         } = request;
         limits.check().map_err(Cause::Limits)?;
+        isolation
+            .check(inner.config.warm_instances)
+            .map_err(Cause::Limits)?;
         if config.len() > CONFIG_BYTES_MAX {
             let bytes = config.len();
             let message = format!("it has {bytes} bytes; at most {CONFIG_BYTES_MAX} are allowed");
@@ -378,7 +392,7 @@ impl Stage {
             return too_large(limits.output_rows, "rows");
         }
         let batch = Batch::new(Arc::clone(&self.output), rows, wire.into_blocks())
-            .map_err(|e| Cause::BadOutput(format!("what its output schema does not allow: {e}")))?;
+            .map_err(|e| Cause::bad_output(&format!("what its output schema does not allow: {e}")))?;
         if batch.byte_len() > limits.output_bytes {
             return too_large(limits.output_bytes, "bytes");
         }
@@ -398,8 +412,8 @@ impl Stage {
             return Ok(());
         }
         self.answer(Err(Cause::InputSchema {
-            expected: self.input.to_string(),
-            found: batch.schema().to_string(),
+            expected: tame(&self.input.to_string(), GUEST_TEXT_BYTES_MAX),
+            found: tame(&batch.schema().to_string(), GUEST_TEXT_BYTES_MAX),
         }))
     }
 

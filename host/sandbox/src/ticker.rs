@@ -57,3 +57,22 @@ impl Ticker {
         self.is_alive() && self.started.elapsed().saturating_sub(last) < LATE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ticks_while_there_is_an_engine_and_its_end_is_seen() {
+        let engine = crate::engine::compiling().unwrap();
+        let ticker = Ticker::start(&engine, Duration::from_millis(1)).unwrap();
+        assert!(ticker.is_alive() && ticker.is_punctual());
+        drop(engine);
+        let started = Instant::now();
+        while ticker.is_alive() {
+            assert!(started.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
+        assert!(!ticker.is_punctual());
+    }
+}

@@ -42,8 +42,8 @@ impl WarmPool {
         };
         Some(Self {
             idle: Mutex::default(),
-            instances: Arc::new(Semaphore::new(instances.max(1))),
-            uses_max: uses.max(1),
+            instances: Arc::new(Semaphore::new(instances)),
+            uses_max: uses,
             memory_bytes_max: memory_bytes,
             setup,
         })

@@ -39,7 +39,11 @@ impl Compiler {
     /// Compile a component. Cancelling kills the child.
     pub(crate) async fn compile(&self, wasm: &[u8], instrument: bool) -> Result<Artifact, UploadError> {
         let host = |e: &dyn std::fmt::Display| UploadError::Host(format!("compiler: {e}"));
-        let _turn = self.turns.acquire().await.map_err(|e| host(&e))?;
+        let waited = self.limits.compile_wall;
+        let _turn = tokio::time::timeout(waited, self.turns.acquire())
+            .await
+            .map_err(|_| UploadError::Busy { waited })?
+            .map_err(|e| host(&e))?;
         let request = Request {
             instrument,
             address_space_bytes: self.limits.compile_address_space_bytes,

@@ -224,6 +224,32 @@ async fn fresh_calls_share_nothing_and_warm_ones_do() {
     }
 }
 
+/// A revision is replaced while calls are under way: they end well, and nothing of it stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_may_go_while_it_is_called() {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let stage = std::sync::Arc::new(affine().prepare().await.unwrap());
+        for i in 0..20 {
+            let stage = std::sync::Arc::clone(&stage);
+            tasks.spawn(async move {
+                floats(&stage.apply(&xs(&[i as f32])).await.unwrap()) == [2.0 * i as f32 + 1.0]
+            });
+        }
+    }
+    while let Some(right) = tasks.join_next().await {
+        assert!(right.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_large_configured_state_is_snapshotted() {
+    let stage = hostile("large-state").prepare().await.unwrap();
+    assert_eq!(*stage.kind(), StageKind::Preinitialised);
+    assert_eq!(floats(&stage.apply(&xs(&[4.0])).await.unwrap()), [4.0]);
+    assert!(stage.stats().memory_peak_bytes > 64 << 20);
+}
+
 #[tokio::test]
 async fn wrong_use_of_a_stage_is_told() {
     let stage = affine().prepare().await.unwrap();
@@ -243,6 +269,18 @@ async fn wrong_use_of_a_stage_is_told() {
         "stage acme/churn/step: a transform has no `validate`"
     );
     assert_eq!(stage.stats().failures.len(), 2);
+    for (instances, uses) in [(0, 1), (9, 1), (1, 0)] {
+        let mut request = affine();
+        request.isolation = Isolation::Warm {
+            instances,
+            uses,
+            memory_bytes: 1 << 20,
+        };
+        assert_eq!(
+            request.prepare().await.unwrap_err().cause.code(),
+            "invalid-limits"
+        );
+    }
 
     let mut limits = Limits {
         concurrent_calls: 0,

@@ -176,3 +176,39 @@ async fn cancelling_an_inspection_kills_the_child() {
     sandbox.inspect(&Craft::new().component()).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(20));
 }
+
+/// Two stages of one component and config share code; when both are gone, so is the code.
+#[tokio::test]
+async fn stages_share_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("compilations");
+    let worker = config().compiler.program;
+    let sandbox = limited(|c| {
+        let script = format!("echo once >> {}; exec {}", log.display(), worker.display());
+        c.compiler = CompilerCommand {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+        };
+    });
+    let compilations = || fs::read_to_string(&log).unwrap_or_default().lines().count();
+    let stage = async |config: &str| {
+        let mut request = affine();
+        request.config = config.to_owned();
+        request.prepare_in(&sandbox).await.unwrap()
+    };
+    let first = stage(r#"{"scale":2}"#).await;
+    assert_eq!(compilations(), 2);
+    let second = stage(r#"{"scale":2}"#).await;
+    assert_eq!(
+        compilations(),
+        3,
+        "the component as uploaded was used no more, its snapshot is shared"
+    );
+    let other = stage(r#"{"scale":3}"#).await;
+    assert_eq!(floats(&other.apply(&xs(&[1.0])).await.unwrap()), [3.0]);
+    let before = compilations();
+    drop((first, second, other));
+    let again = stage(r#"{"scale":2}"#).await;
+    assert_eq!(compilations(), before + 2);
+    assert_eq!(floats(&again.apply(&xs(&[1.0])).await.unwrap()), [2.0]);
+}
