@@ -55,6 +55,7 @@ impl Method for Pearson {
     const DEFAULTS: Defaults = Defaults {
         threshold: 0.1,
         warn_threshold: 0.05,
+        effect_none: 0.0,
         effect_max: 1.0,
         min_count: 30,
     };

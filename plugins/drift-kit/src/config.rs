@@ -26,7 +26,7 @@ pub struct Rules {
     /// From this effect size on a significant change is drift. The plugin's help names the effect
     /// size, its unit and the default.
     pub threshold: Option<f64>,
-    /// From this effect size on a significant change is a warning. Half of `threshold` unless set.
+    /// From this effect size on a significant change is a warning. Half-way to `threshold` unless set.
     pub warn_threshold: Option<f64>,
     /// A change is significant where its p-value is at most this. 0.05 unless set.
     pub alpha: Option<f64>,
@@ -97,6 +97,8 @@ pub struct Defaults {
     pub threshold: f64,
     /// Effect size from which on it is a warning.
     pub warn_threshold: f64,
+    /// The effect size of no change at all.
+    pub effect_none: f64,
     /// The largest effect size that there can be, `f64::MAX` where there is no end: thresholds above
     /// it would never be met.
     pub effect_max: f64,
@@ -203,7 +205,8 @@ impl Rules {
     fn resolve(&self, column: Option<&str>, own: ColumnRules, defaults: Defaults) -> Result<Limits, Error> {
         let threshold = own.threshold.or(self.threshold).unwrap_or(defaults.threshold);
         // A threshold that was set moves the warning threshold along, in proportion.
-        let share = defaults.warn_threshold / defaults.threshold;
+        let none = defaults.effect_none;
+        let share = (defaults.warn_threshold - none) / (defaults.threshold - none);
         let inherited = if own.threshold.is_some() {
             None
         } else {
@@ -211,22 +214,25 @@ impl Rules {
         };
         let limits = Limits {
             threshold,
-            warn_threshold: own.warn_threshold.or(inherited).unwrap_or(threshold * share),
+            warn_threshold: own
+                .warn_threshold
+                .or(inherited)
+                .unwrap_or(none + (threshold - none) * share),
             min_count: own.min_count.or(self.min_count).unwrap_or(defaults.min_count),
         };
         let key = |name: &str| match column {
             Some(column) if self.per_column.contains_key(column) => format!("{name} of column `{column}`"),
             _ => name.to_owned(),
         };
-        if !(threshold > 0.0 && threshold <= defaults.effect_max) {
+        if !(threshold > none && threshold <= defaults.effect_max) {
             let needed = match defaults.effect_max {
-                f64::MAX => "above 0".to_owned(),
-                most => format!("above 0 and at most {most}"),
+                f64::MAX => format!("above {none}"),
+                most => format!("above {none} and at most {most}"),
             };
             return Err(invalid(&key("threshold"), threshold, &needed));
         }
-        if !(limits.warn_threshold >= 0.0 && limits.warn_threshold <= threshold) {
-            let needed = format!("between 0 and the threshold, {threshold}");
+        if !(limits.warn_threshold >= none && limits.warn_threshold <= threshold) {
+            let needed = format!("between {none} and the threshold, {threshold}");
             return Err(invalid(&key("warn_threshold"), limits.warn_threshold, &needed));
         }
         if limits.min_count == 0 {

@@ -43,8 +43,8 @@ pub struct Finding {
 pub enum Evidence {
     /// The p-value of the feature's own test.
     Own(f64),
-    /// The p-value of a test on all features together, which is another entry's.
-    Joint(f64),
+    /// Another entry's verdict on all features together: this one's is no worse.
+    Joint(DriftStatus),
 }
 
 /// One feature on its way into the report.
@@ -134,21 +134,18 @@ fn judge(
             ),
         ),
         Some(finding) => {
-            let evidence = match finding.evidence {
-                Evidence::Own(raw) => p.unwrap_or(raw),
-                Evidence::Joint(joint) => joint,
+            let (status, why) = match finding.evidence {
+                Evidence::Own(raw) => {
+                    let p = p.unwrap_or(raw);
+                    let status = status(p, finding.effect_size, &limits, policy);
+                    (status, reason(p, finding.effect_size, &limits, policy))
+                }
+                Evidence::Joint(all) => {
+                    let own = status(0.0, finding.effect_size, &limits, policy);
+                    (own.min(all), String::new())
+                }
             };
-            let status = status(
-                evidence,
-                finding.effect_size,
-                limits.threshold,
-                limits.warn_threshold,
-                policy,
-            );
-            (
-                status,
-                finding.words.clone() + &reason(evidence, finding.effect_size, &limits, policy),
-            )
+            (status, finding.words.clone() + &why)
         }
     };
     for change in changes {
@@ -173,11 +170,11 @@ fn judge(
 }
 
 /// The table at the head of this file.
-fn status(p: f64, effect: f64, threshold: f64, warn_threshold: f64, policy: &Policy) -> DriftStatus {
-    if p <= policy.alpha && effect >= threshold {
+pub fn status(p: f64, effect: f64, limits: &Limits, policy: &Policy) -> DriftStatus {
+    if p <= policy.alpha && effect >= limits.threshold {
         DriftStatus::Drifted
-    } else if (p <= policy.alpha && effect >= warn_threshold)
-        || (p <= policy.warn_alpha && effect >= threshold)
+    } else if (p <= policy.alpha && effect >= limits.warn_threshold)
+        || (p <= policy.warn_alpha && effect >= limits.threshold)
     {
         DriftStatus::Warn
     } else {
@@ -213,8 +210,12 @@ fn corrected_rates(policy: &Policy, entries: &[Entry], part: fn(&Rates) -> u64) 
 }
 
 fn rate_change(name: &str, policy: &Policy, p: Option<f64>, [before, now]: [f64; 2]) -> Option<RateChange> {
-    let (threshold, effect) = (policy.missing_threshold, (now - before).abs());
-    let found = status(p?, effect, threshold, threshold / 2.0, policy);
+    let limits = Limits {
+        threshold: policy.missing_threshold,
+        warn_threshold: policy.missing_threshold / 2.0,
+        min_count: 0,
+    };
+    let found = status(p?, (now - before).abs(), &limits, policy);
     let status = match policy.missing {
         MissingPolicy::Drift => found,
         MissingPolicy::Warn => found.min(DriftStatus::Warn),
@@ -328,10 +329,24 @@ mod tests {
 
     #[test]
     fn a_joint_test_lends_its_evidence() {
-        let mut joint = entry(0.3, 0.5);
-        joint.finding.as_mut().unwrap().evidence = Evidence::Joint(0.001);
-        let found = one(joint, &POLICY);
-        assert_eq!((found.status, found.p_value), (DriftStatus::Drifted, None));
+        use DriftStatus::{Drifted, InsufficientData, Stable, Warn};
+        for (effect, all, expected) in [
+            (0.3, Drifted, Drifted),
+            (0.3, Warn, Warn),
+            (0.3, Stable, Stable),
+            (0.07, Drifted, Warn),
+            (0.01, Drifted, Stable),
+            (0.3, InsufficientData, InsufficientData),
+        ] {
+            let mut joint = entry(effect, 0.5);
+            joint.finding.as_mut().unwrap().evidence = Evidence::Joint(all);
+            let found = one(joint, &POLICY);
+            assert_eq!(
+                (found.status, found.p_value),
+                (expected, None),
+                "effect {effect}, {all:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The statistics against values of SciPy and scikit-learn, and the properties that they must have.
 
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 
 use drift_kit::rng::Rng;
 use drift_kit::stats::auc::roc_auc;

@@ -42,6 +42,7 @@ impl Distance for JensenShannonDistance {
     const DEFAULTS: Defaults = Defaults {
         threshold: 0.1,
         warn_threshold: 0.05,
+        effect_none: 0.0,
         effect_max: 1.0,
         min_count: 30,
     };

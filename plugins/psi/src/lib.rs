@@ -51,6 +51,7 @@ impl Distance for StabilityIndex {
     const DEFAULTS: Defaults = Defaults {
         threshold: 0.2,
         warn_threshold: 0.1,
+        effect_none: 0.0,
         effect_max: f64::MAX,
         min_count: 30,
     };

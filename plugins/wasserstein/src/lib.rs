@@ -46,6 +46,7 @@ impl Method for Distance {
     const DEFAULTS: Defaults = Defaults {
         threshold: 0.1,
         warn_threshold: 0.05,
+        effect_none: 0.0,
         effect_max: f64::MAX,
         min_count: 30,
     };
