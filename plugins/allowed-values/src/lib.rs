@@ -218,4 +218,9 @@ mod tests {
         );
         assert!(refused(json!({"s": {"values": ["a", "a"]}})).contains("listed twice"));
     }
+
+    #[test]
+    fn the_readme_example_works() {
+        reference_cases::readme_example::<AllowedValues>();
+    }
 }

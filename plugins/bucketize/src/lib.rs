@@ -25,6 +25,7 @@ mod edges;
 
 use std::collections::BTreeMap;
 
+use caisson_plugin::elementwise::NUMBERS;
 use caisson_plugin::prelude::*;
 use caisson_plugin::show::{place_in_row, show};
 
@@ -125,13 +126,6 @@ struct Step {
     labels: Vec<String>,
 }
 
-const NEEDED: Need = Need::new("a number type other than fp16 and bf16, of any shape", |field| {
-    !matches!(
-        field.data_type,
-        DataType::Boolean | DataType::Fp16 | DataType::Bf16 | DataType::Text | DataType::Bytes
-    )
-});
-
 impl Transform for Bucketize {
     type Config = Config;
 
@@ -153,7 +147,7 @@ impl Transform for Bucketize {
         let mut plan = OutputPlan::of(input);
         let mut found = Vec::with_capacity(config.columns.len());
         for (name, buckets) in config.columns {
-            let from = NEEDED.find(input, &name)?;
+            let from = NUMBERS.find(input, &name)?;
             let Some(mut field) = input.field(from).cloned() else {
                 continue;
             };

@@ -100,11 +100,17 @@ fn what_does_not_fit_is_refused_at_configure() {
     };
     assert!(refused(json!({})).contains("nothing to sort"));
     assert!(refused(json!({"y": {"edges": [1]}})).contains("there is no column `y`"));
-    assert!(refused(json!({"s": {"edges": [1]}})).contains("`s: text` is not a number type"));
+    assert!(refused(json!({"s": {"edges": [1]}})).contains("`s: text` is not an integer type"));
     assert!(refused(json!({"x": {"edges": []}})).contains("0 edges; needed are 1"));
     assert!(refused(json!({"x": {"edges": [1], "outside": "clip"}})).contains("1 edges; needed are 2"));
     assert!(refused(json!({"x": {"edges": [1, 2, 2]}})).contains("must increase, and 2 follows 2"));
     assert!(refused(json!({"x": {"edges": [1], "labels": ["a"]}})).contains("1 labels for 2 buckets"));
     assert!(refused(json!({"t": {"edges": [1], "nan": "missing"}})).contains("needs a scalar"));
     assert!(refused(json!({"x": {"edges": [1], "into": "s"}})).contains("two fields are named `s`"));
+}
+
+#[test]
+fn the_readme_example_works() {
+    let output = reference_cases::readme_example::<Bucketize>().to_string();
+    assert!(output.contains("age_band: text?"), "{output}");
 }

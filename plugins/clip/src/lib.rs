@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use caisson_plugin::elementwise::NUMBERS;
 use caisson_plugin::literal::{Literal, PerElement, values};
 use caisson_plugin::prelude::*;
 use caisson_plugin::{Element, Values};
@@ -48,13 +49,6 @@ struct Step {
     max: Values,
 }
 
-const NEEDED: Need = Need::new("an integer type, fp32 or fp64, of any shape", |field| {
-    !matches!(
-        field.data_type,
-        DataType::Boolean | DataType::Fp16 | DataType::Bf16 | DataType::Text | DataType::Bytes
-    )
-});
-
 impl Transform for Clip {
     type Config = Config;
 
@@ -73,7 +67,7 @@ impl Transform for Clip {
         }
         let mut steps = Vec::with_capacity(config.columns.len());
         for (name, range) in &config.columns {
-            let index = NEEDED.find(input, name)?;
+            let index = NUMBERS.find(input, name)?;
             let Some(field) = input.field(index) else { continue };
             let bound = |bound: &Option<PerElement<Literal>>, which: &str| match bound {
                 None => Ok(Values::empty(field.data_type)),
@@ -237,5 +231,14 @@ mod tests {
             refused(json!({"columns": {"n": {"max": 256}}})).contains("max: 256 is no value of type uint8")
         );
         assert!(refused(json!({"columns": {"n": {"min": 0.5}}})).contains("0.5 is no value of type uint8"));
+    }
+
+    #[test]
+    fn the_readme_example_works() {
+        let output = reference_cases::readme_example::<Clip>().to_string();
+        assert!(
+            output.contains("(age: fp32?, city: text?, embedding: fp32[2]?"),
+            "{output}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Reading a row's time: from text, or from a number of some unit.
 
-use caisson_plugin::dates::{DAY_SECONDS, Timestamp};
+use caisson_plugin::dates::{DAY_SECONDS, NEEDED, Timestamp};
 use caisson_plugin::prelude::*;
 use caisson_plugin::show::show;
 
@@ -26,14 +26,6 @@ pub(crate) enum Source {
     Text,
     Number(Unit),
 }
-
-const NEEDED: Need = Need::new("a scalar of text, int32 or int64", |field| {
-    field.is_scalar()
-        && matches!(
-            field.data_type,
-            DataType::Text | DataType::Int32 | DataType::Int64
-        )
-});
 
 impl Source {
     /// Find a column and how it is read.

@@ -126,3 +126,14 @@ fn what_does_not_fit_is_refused_at_configure() {
         refused(json!({"columns": day, "holidays": ["25.12."]})).contains("holiday \"25.12.\" is no date")
     );
 }
+
+#[test]
+fn the_readme_example_works() {
+    let output = reference_cases::readme_example::<DatetimeParts>().to_string();
+    assert!(
+        output.contains(
+            "signup_season: int32, signup_month_sin: fp32, signup_month_cos: fp32, last_seen_hour: int32"
+        ),
+        "{output}"
+    );
+}

@@ -116,3 +116,12 @@ fn what_does_not_fit_is_refused_at_configure() {
             .contains("missingindicator_x")
     );
 }
+
+#[test]
+fn the_readme_example_works() {
+    let output = reference_cases::readme_example::<Impute>().to_string();
+    assert!(
+        output.contains("age: fp32, city: text, embedding: fp32[2],"),
+        "{output}"
+    );
+}

@@ -200,4 +200,10 @@ mod tests {
         assert!(refused(json!({"columns": ["y"]})).contains("there is no column `y`"));
         assert!(refused(json!({"columns": ["x"], "suffix": "_log"})).contains("x_log"));
     }
+
+    #[test]
+    fn the_readme_example_works() {
+        let output = reference_cases::readme_example::<Log1p>().to_string();
+        assert!(output.contains("income_log: fp64"), "{output}");
+    }
 }

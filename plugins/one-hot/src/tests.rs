@@ -116,3 +116,12 @@ fn what_does_not_fit_is_refused_at_configure() {
     assert!(refused(drop).contains("\"c\" can't be dropped"));
     assert!(refused(json!({"s": {"categories": ["b"]}})).contains("two fields are named `s_b`"));
 }
+
+#[test]
+fn the_readme_example_works() {
+    let output = reference_cases::readme_example::<OneHot>().to_string();
+    assert!(
+        output.contains("city_Bonn: fp32, city_Kiel: fp32, city_missing: fp32, city_infrequent: fp32,"),
+        "{output}"
+    );
+}

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use caisson_plugin::elementwise::NUMBERS;
 use caisson_plugin::literal::{Literal, values};
 use caisson_plugin::prelude::*;
 use caisson_plugin::show::{place_in_row, show};
@@ -77,13 +78,6 @@ struct Rule {
     shown: String,
 }
 
-const NEEDED: Need = Need::new("an integer type, fp32 or fp64, of any shape", |field| {
-    !matches!(
-        field.data_type,
-        DataType::Boolean | DataType::Fp16 | DataType::Bf16 | DataType::Text | DataType::Bytes
-    )
-});
-
 impl Validator for Range {
     type Config = Config;
 
@@ -102,7 +96,7 @@ impl Validator for Range {
         }
         let mut rules = Vec::with_capacity(config.columns.len());
         for (name, bounds) in &config.columns {
-            let index = NEEDED.find(input, name)?;
+            let index = NUMBERS.find(input, name)?;
             let Some(field) = input.field(index) else { continue };
             if bounds.min.is_none() && bounds.max.is_none() {
                 return Err(Error::invalid_config(format!(

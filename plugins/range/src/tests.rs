@@ -128,3 +128,8 @@ fn what_does_not_fit_is_refused_at_configure() {
     assert!(refused(json!({"n": {"max": 300}})).contains("max: 300 is no value of type uint8"));
     assert!(refused(json!({"n": {"min": "0"}})).contains("min: \"0\" is no value of type uint8"));
 }
+
+#[test]
+fn the_readme_example_works() {
+    reference_cases::readme_example::<Range>();
+}

@@ -256,4 +256,10 @@ mod tests {
         assert!(refused(of("a", "t", "r")).contains("`t: fp32[2]` is not a scalar number"));
         assert!(refused(of("a", "a", "s")).contains("two fields are named `s`"));
     }
+
+    #[test]
+    fn the_readme_example_works() {
+        let output = reference_cases::readme_example::<Ratio>().to_string();
+        assert!(output.contains("spent_per_visit: fp64)"), "{output}");
+    }
 }

@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use caisson_plugin::testing::{assert_batches_close, configure};
+use caisson_plugin::testing::{Configured, assert_batches_close, config_schema, configure, schema};
 use caisson_plugin::{
     Batch, BatchBuilder, BuilderExt, DataType, Element, Field, Plugin, Schema, Transform, Validator,
 };
@@ -65,7 +65,7 @@ pub fn check_transform<P: Plugin + Transform>(json: &str) {
     for case in file.cases {
         println!("{}", case.name);
         let input = batch(case.input);
-        let plugin = configure::<P>(case.config, input.schema()).expect("the case is configurable");
+        let plugin = configured::<P>(case.config, input.schema());
         let output = plugin.apply(input).expect("the case has a result");
         assert_batches_close(&output, &batch(case.output), case.tolerance);
     }
@@ -81,11 +81,43 @@ pub fn check_validator<P: Plugin + Validator>(json: &str) {
     assert!(!file.cases.is_empty(), "there is no case");
     for case in file.cases {
         let input = batch(case.input);
-        let plugin = configure::<P>(case.config, input.schema()).expect("the case is configurable");
+        let plugin = configured::<P>(case.config, input.schema());
         let violations = plugin.validate(&input).expect("the case has a result");
         let rows: Vec<u32> = violations.iter().filter_map(|v| v.row).collect();
         assert_eq!(rows, case.rows, "{}", case.name);
     }
+}
+
+/// Configure a plugin with the example that `plugins/README.md` gives of its config, for the customer
+/// table that all of them are for. Gives the declared output (of a validator, the input).
+///
+/// # Panics
+///
+/// When there is no example, or it doesn't work.
+pub fn readme_example<P: Plugin>() -> Arc<Schema> {
+    let readme = include_str!("../../README.md");
+    let name = P::ABOUT.name;
+    let example = readme
+        .split_once(&format!("\n### `{name}`\n"))
+        .and_then(|(_, section)| section.split_once("```json\n"))
+        .and_then(|(_, example)| example.split_once("\n```"));
+    let (example, _) = example.expect("the README has an example of the plugin");
+    let config = serde_json::from_str(example).expect("the example is JSON");
+    let customers = schema![
+        "age": fp32?, "city": text?, "embedding": fp32[2]?, "income": fp64, "signup": text, "last_seen": int64,
+        "spent": fp32, "visits": int32, "purchases": text,
+    ];
+    let plugin = configured::<P>(config, &customers);
+    plugin.output().clone()
+}
+
+/// Configure as the host does: it checks a config against the plugin's JSON Schema first.
+fn configured<P: Plugin>(config: Value, input: &Arc<Schema>) -> Configured<P> {
+    let schema = jsonschema::validator_for(&config_schema::<P>()).expect("a JSON Schema");
+    if let Err(error) = schema.validate(&config) {
+        panic!("{config} breaks the config's JSON Schema: {error}");
+    }
+    configure::<P>(config, input).expect("the config fits")
 }
 
 fn batch(columns: Vec<ColumnOf>) -> Batch {

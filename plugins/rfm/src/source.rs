@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use caisson_plugin::dates::{DAY_SECONDS, Timestamp};
+use caisson_plugin::dates::{self, DAY_SECONDS, Timestamp};
 use caisson_plugin::prelude::*;
 use caisson_plugin::show::{quote, show};
 
@@ -263,17 +263,9 @@ fn parse(text: &str, into: &mut Vec<Transaction>) -> Result<(), String> {
 #[derive(Debug)]
 pub(crate) struct Days(usize);
 
-const DAYS: Need = Need::new("a scalar of text, int32 or int64", |field| {
-    field.is_scalar()
-        && matches!(
-            field.data_type,
-            DataType::Text | DataType::Int32 | DataType::Int64
-        )
-});
-
 impl Days {
     pub(crate) fn find(input: &Schema, name: &str) -> Result<Self, Error> {
-        DAYS.find(input, name).map(Self)
+        dates::NEEDED.find(input, name).map(Self)
     }
 
     /// Position in the input.

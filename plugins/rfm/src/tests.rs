@@ -210,3 +210,14 @@ fn what_does_not_fit_is_refused_at_configure() {
     let both = json!({"definition": "marketing", "include_first_transaction": true});
     assert!(refused(config(both)).contains("marketing counts all purchases"));
 }
+
+#[test]
+fn the_readme_example_works() {
+    let output = reference_cases::readme_example::<Rfm>().to_string();
+    assert!(
+        output.contains(
+            "recency: fp32?, frequency: fp32?, T: fp32?, monetary_value: fp32?, average_order_value: fp32?)"
+        ),
+        "{output}"
+    );
+}

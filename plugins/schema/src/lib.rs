@@ -290,4 +290,9 @@ mod tests {
         let names: Vec<&str> = DataType::ALL.iter().map(|t| t.name()).collect();
         assert_eq!(schema["$defs"]["TypeName"]["enum"], json!(names));
     }
+
+    #[test]
+    fn the_readme_example_works() {
+        reference_cases::readme_example::<SchemaCheck>();
+    }
 }

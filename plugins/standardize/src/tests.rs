@@ -80,3 +80,12 @@ fn what_does_not_fit_is_refused_at_configure() {
     );
     assert!(refused(json!({"columns": {"a": {"std": 1}}})).contains("unknown field `std`"));
 }
+
+#[test]
+fn the_readme_example_works() {
+    let output = reference_cases::readme_example::<Standardize>().to_string();
+    assert!(
+        output.contains("(age: fp32?, city: text?, embedding: fp32[2]?"),
+        "{output}"
+    );
+}

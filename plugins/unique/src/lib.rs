@@ -253,4 +253,9 @@ mod tests {
         assert!(refused(json!({"columns": ["b"]})).contains("there is no column `b`"));
         assert!(refused(json!({"columns": ["a", "a"]})).contains("twice"));
     }
+
+    #[test]
+    fn the_readme_example_works() {
+        reference_cases::readme_example::<Unique>();
+    }
 }

@@ -5,6 +5,19 @@
 //! (<https://howardhinnant.github.io/date_algorithms.html>), exact over the whole range here. Years
 //! run from 1 to 9999, the years that RFC 3339 and Python's `datetime` can both write.
 
+use caisson_data::DataType;
+
+use crate::Need;
+
+/// The columns that hold days or times: text that [`Timestamp::parse`] reads, or integers.
+pub const NEEDED: Need = Need::new("a scalar of text, int32 or int64", |field| {
+    field.is_scalar()
+        && matches!(
+            field.data_type,
+            DataType::Text | DataType::Int32 | DataType::Int64
+        )
+});
+
 /// Seconds in a day.
 pub const DAY_SECONDS: i64 = 86_400;
 /// 0001-01-01.

@@ -51,6 +51,11 @@ pub const NEEDED: Need = Need::new("fp32, fp64, an integer type or boolean, of a
     )
 });
 
+/// The columns whose elements are compared as numbers of their own type.
+pub const NUMBERS: Need = Need::new("an integer type, fp32 or fp64, of any shape", |field| {
+    field.data_type != DataType::Boolean && NEEDED.suits(field)
+});
+
 /// A function of single numbers. The slices hold a whole column, row by row, so a function that
 /// differs by the element's place in its row walks them in chunks. Elements of missing rows are
 /// passed too; what becomes of them means nothing.
