@@ -74,7 +74,7 @@ fn customers_that_the_model_never_saw_are_ranked_far_better_than_by_chance() {
     let metadata: Value = serde_json::from_slice(&cdnow("model.json")).unwrap();
     let expected = metadata["metrics"]["test_auc"].as_f64().unwrap();
     assert!(
-        (auc - expected).abs() < 1e-6,
+        (auc - expected).abs() < 1e-4,
         "AUC {auc}, and {expected} in Python"
     );
     assert!(auc > 0.75, "{auc}");
@@ -142,10 +142,7 @@ fn metadata_says_what_a_deployment_takes_and_gives() {
         .iter()
         .map(|s| s["stage"].as_str().unwrap())
         .collect();
-    assert!(
-        stages.iter().any(|s| *s == "model cdnow-repurchase@1"),
-        "{stages:?}"
-    );
+    assert!(stages.contains(&"model cdnow-repurchase@1"), "{stages:?}");
     assert!(
         plan.body["stages"]
             .as_array()

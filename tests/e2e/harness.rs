@@ -301,7 +301,6 @@ impl Drop for Server {
 
 /// What `examples/cdnow/deployment.yaml` names.
 pub const CDNOW_PLUGINS: &[&str] = &[
-    "schema",
     "range",
     "impute",
     "log1p",
@@ -309,10 +308,6 @@ pub const CDNOW_PLUGINS: &[&str] = &[
     "customer-value",
     "ks",
     "psi",
-    "wasserstein",
-    "chi-square",
-    "jensen-shannon",
-    "domain-classifier",
 ];
 
 /// A deployment with one numeric column and the given transforms.

@@ -99,7 +99,7 @@ pub(crate) async fn build(
             )
             .await?;
         predictor.plugin = stage.plugin;
-        Core::Predictor(built)
+        Core::Predictor(Box::new(built))
     } else {
         Core::Features
     };

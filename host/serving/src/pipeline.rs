@@ -50,7 +50,7 @@ pub(crate) enum Core {
     /// A model, run natively.
     Model(Box<ModelStage>),
     /// A plugin that runs models itself.
-    Predictor(PluginStage),
+    Predictor(Box<PluginStage>),
 }
 
 /// A model with its place in the pipeline.
@@ -156,7 +156,7 @@ impl Pipeline {
     /// Set the gauges and counters that the sandbox keeps for each stage.
     pub(crate) fn publish_metrics(&self, deployment: &str) {
         let predictor = match &self.core {
-            Core::Predictor(stage) => Some(stage),
+            Core::Predictor(stage) => Some(stage.as_ref()),
             _ => None,
         };
         for stage in self

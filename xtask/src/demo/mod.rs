@@ -76,7 +76,7 @@ fn how_to_go_on(api: &Api, server: &Server, keep: bool) -> Result<()> {
     anyhow::ensure!(requests.is_some(), "/metrics counts no request");
     println!(
         "   curl -s {url}/v1/deployments/{NAME}/predict -H 'Content-Type: text/csv' --data-binary @examples/cdnow/test_customers.csv\n\
-         \x20  python3 examples/cdnow/score.py --url {url}\n\
+         \x20  python3 examples/cdnow/score.py {url} examples/cdnow/test_customers.csv\n\
          \x20  curl -s {url}/metrics"
     );
     if keep {

@@ -115,10 +115,6 @@ impl ApiError {
             "the server failed; its log has the cause",
         )
     }
-
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
-    }
 }
 
 impl IntoResponse for ApiError {
