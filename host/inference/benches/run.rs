@@ -57,13 +57,20 @@ fn timed<F: AsyncFnMut()>(tokio: &Tokio, iterations: u64, mut run: F) -> Duratio
 
 fn model_stage(c: &mut Criterion) {
     let runtime = Runtime::load(&library()).expect("ONNX Runtime: run `cargo xtask setup` first");
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
     for (name, width) in [("mlp", 64), ("trees", 10)] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.onnx"));
         for rows in [1, 64] {
             let mut group = c.benchmark_group(format!("model/{name}/{rows}"));
-            group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-            let columns: Vec<f32> = (0..rows * width).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+            group
+                .warm_up_time(Duration::from_secs(1))
+                .measurement_time(Duration::from_secs(3));
+            let columns: Vec<f32> = (0..rows * width)
+                .map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0)
+                .collect();
             let shape = [rows, width];
 
             let mut session = bare_session(&runtime, &file).expect("a fixture loads");
@@ -78,11 +85,18 @@ fn model_stage(c: &mut Criterion) {
                 let options = RunOptions::new().expect("options").with_outputs(selector);
                 b.iter(|| {
                     let input = TensorRef::from_array_view((shape, &*columns)).expect("an input");
-                    black_box(session.run_with_options(ort::inputs![input], &options).expect("a run"));
+                    black_box(
+                        session
+                            .run_with_options(ort::inputs![input], &options)
+                            .expect("a run"),
+                    );
                 });
             });
 
-            let options = SessionOptions { sessions: Some(1), ..SessionOptions::default() };
+            let options = SessionOptions {
+                sessions: Some(1),
+                ..SessionOptions::default()
+            };
             let model = Model::load(&runtime, &file, &options).expect("a fixture loads");
             let deadline = || Instant::now() + Duration::from_secs(10);
             group.bench_function("run", |b| {
@@ -100,10 +114,19 @@ fn model_stage(c: &mut Criterion) {
             let schema = Arc::new(Schema::new(fields).expect("a schema"));
             let blocks = vec![Block::new(Values::Fp32(columns.clone()))];
             let batch = Batch::new(Arc::clone(&schema), rows, blocks).expect("a batch");
-            let outputs = OutputSpec { names: Some(vec![OUTPUT.into()]), shapes: BTreeMap::new() };
+            let outputs = OutputSpec {
+                names: Some(vec![OUTPUT.into()]),
+                shapes: BTreeMap::new(),
+            };
             let packed = BTreeMap::from([("X".to_owned(), names)]);
-            let binding = Binding::plan(model.signature(), &schema, &packed, MissingPolicy::Reject, &outputs)
-                .expect("a plan");
+            let binding = Binding::plan(
+                model.signature(),
+                &schema,
+                &packed,
+                MissingPolicy::Reject,
+                &outputs,
+            )
+            .expect("a plan");
             group.bench_function("stage", |b| {
                 b.iter_custom(|n| {
                     timed(&tokio, n, async || {
@@ -127,7 +150,9 @@ fn model_stage(c: &mut Criterion) {
                 }
                 let at = |list: &mut Vec<Duration>, percent: usize| {
                     list.sort();
-                    list.get(list.len() * percent / 100).map_or(f64::NAN, Duration::as_secs_f64) * 1e6
+                    list.get(list.len() * percent / 100)
+                        .map_or(f64::NAN, Duration::as_secs_f64)
+                        * 1e6
                 };
                 [10, 50].map(|percent| (percent, at(&mut bare, percent), at(&mut stage, percent)))
             });

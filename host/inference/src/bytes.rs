@@ -11,7 +11,10 @@ use crate::signature::list;
 use crate::tensor::{Input, InputValues, ValuesRef};
 
 // Guests are little-endian, and their bytes are read in place.
-const _: () = assert!(cfg!(target_endian = "little"), "Caisson runs on little-endian machines");
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "Caisson runs on little-endian machines"
+);
 
 /// `tensor-type` of `wasi:nn`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,15 +123,20 @@ impl Model {
             )));
         }
         let outputs = Selection::of(self.signature(), &carried)?;
-        let shapes: Vec<Vec<usize>> =
-            inputs.iter().map(|input| input.dimensions.iter().map(|&d| d as usize).collect()).collect();
+        let shapes: Vec<Vec<usize>> = inputs
+            .iter()
+            .map(|input| input.dimensions.iter().map(|&d| d as usize).collect())
+            .collect();
         let tensors = inputs
             .iter()
             .zip(&shapes)
             .map(|(input, shape)| self.typed(input, shape))
             .collect::<Result<Vec<_>, _>>()?;
         let given = self.run(tensors, &outputs, deadline).await?;
-        given.into_iter().map(|tensor| untyped(&tensor.name, &tensor.shape, &tensor.values)).collect()
+        given
+            .into_iter()
+            .map(|tensor| untyped(&tensor.name, &tensor.shape, &tensor.values))
+            .collect()
     }
 
     fn typed<'a>(&self, input: &ByteInput<'a>, shape: &'a [usize]) -> Result<Input<'a>, InferenceError> {
@@ -139,8 +147,11 @@ impl Model {
                 expected: list(&self.signature().inputs),
             });
         };
-        let needed =
-            shape.iter().try_fold(input.data_type.width(), |bytes, &dimension| bytes.checked_mul(dimension));
+        let needed = shape
+            .iter()
+            .try_fold(input.data_type.width(), |bytes, &dimension| {
+                bytes.checked_mul(dimension)
+            });
         if needed != Some(input.data.len()) {
             return Err(InferenceError::Length {
                 input: input.name.to_owned(),
@@ -161,7 +172,11 @@ impl Model {
             WasiTensorType::I32 => elements(input.data, ValuesRef::Int32, Values::Int32),
             WasiTensorType::I64 => elements(input.data, ValuesRef::Int64, Values::Int64),
         };
-        Ok(Input { name: input.name.into(), shape: shape.into(), values })
+        Ok(Input {
+            name: input.name.into(),
+            shape: shape.into(),
+            values,
+        })
     }
 }
 
@@ -179,7 +194,10 @@ fn elements<'a, T: AnyBitPattern + NoUninit>(
 }
 
 fn untyped(name: &str, shape: &[usize], values: &Values) -> Result<ByteTensor, InferenceError> {
-    let fail = |message: String| InferenceError::Output { output: name.to_owned(), message };
+    let fail = |message: String| InferenceError::Output {
+        output: name.to_owned(),
+        message,
+    };
     let data: &[u8] = match values {
         Values::Boolean(list) | Values::Uint8(list) => list,
         Values::Fp16(list) | Values::Bf16(list) => bytemuck::cast_slice(list),
@@ -187,14 +205,20 @@ fn untyped(name: &str, shape: &[usize], values: &Values) -> Result<ByteTensor, I
         Values::Fp64(list) => bytemuck::cast_slice(list),
         Values::Int32(list) => bytemuck::cast_slice(list),
         Values::Int64(list) => bytemuck::cast_slice(list),
-        other => return Err(fail(format!("is {}, which wasi:nn doesn't have", other.data_type()))),
+        other => {
+            return Err(fail(format!(
+                "is {}, which wasi:nn doesn't have",
+                other.data_type()
+            )));
+        }
     };
     let data_type = WasiTensorType::carrying(values.data_type());
     let dimensions = shape.iter().map(|&d| u32::try_from(d)).collect::<Result<_, _>>();
     Ok(ByteTensor {
         name: name.to_owned(),
         data_type: data_type.ok_or_else(|| fail(format!("is {}", values.data_type())))?,
-        dimensions: dimensions.map_err(|_| fail(format!("has the shape {shape:?}; wasi:nn counts to 2^32")))?,
+        dimensions: dimensions
+            .map_err(|_| fail(format!("has the shape {shape:?}; wasi:nn counts to 2^32")))?,
         data: data.to_vec(),
     })
 }

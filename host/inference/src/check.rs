@@ -54,7 +54,10 @@ impl WorkerCommand {
         I: IntoIterator<Item = A>,
         A: Into<OsString>,
     {
-        Ok(Self { program: std::env::current_exe()?, args: args.into_iter().map(Into::into).collect() })
+        Ok(Self {
+            program: std::env::current_exe()?,
+            args: args.into_iter().map(Into::into).collect(),
+        })
     }
 }
 
@@ -130,8 +133,9 @@ pub fn check(
         // Where the system's C++ library may lie.
         command_line.env("LD_LIBRARY_PATH", path);
     }
-    let child =
-        command_line.spawn().map_err(|e| ModelRejected::failed("starting the checking process", e))?;
+    let child = command_line
+        .spawn()
+        .map_err(|e| ModelRejected::failed("starting the checking process", e))?;
     let mut worker = Worker(child);
     let answer = drain(worker.0.stdout.take(), ANSWER_BYTES_MAX);
     let errors = drain(worker.0.stderr.take(), STDERR_BYTES_MAX);
@@ -150,7 +154,9 @@ pub fn check(
         Ok(Answer::Rejected(rejected)) if status.success() => Err(rejected),
         _ => {
             let errors = errors.join().unwrap_or_default();
-            Err(ModelRejected::Crashed { message: why(status, &String::from_utf8_lossy(&errors), limits) })
+            Err(ModelRejected::Crashed {
+                message: why(status, &String::from_utf8_lossy(&errors), limits),
+            })
         }
     }
 }
@@ -200,8 +206,17 @@ fn drain(pipe: Option<impl Read + Send + 'static>, bytes_max: u64) -> JoinHandle
 fn why(status: ExitStatus, errors: &str, limits: &CheckLimits) -> String {
     const SIGXCPU: i32 = 24;
     const SIGKILL: i32 = 9;
-    let memory = || format!("it took more than {} MiB of memory", limits.memory_bytes_max >> 20);
-    let last = errors.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    let memory = || {
+        format!(
+            "it took more than {} MiB of memory",
+            limits.memory_bytes_max >> 20
+        )
+    };
+    let last = errors
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .unwrap_or_default();
     match status.signal() {
         Some(SIGXCPU) => format!("it took more than {} s of CPU time", limits.cpu_seconds_max),
         _ if errors.contains("bad_alloc") || errors.contains("memory allocation of") => memory(),
@@ -216,7 +231,10 @@ fn why(status: ExitStatus, errors: &str, limits: &CheckLimits) -> String {
 /// threads.
 pub fn check_worker_main() -> ExitCode {
     let mut request = Vec::new();
-    let read = io::stdin().lock().take(ANSWER_BYTES_MAX).read_to_end(&mut request);
+    let read = io::stdin()
+        .lock()
+        .take(ANSWER_BYTES_MAX)
+        .read_to_end(&mut request);
     let request = read
         .map_err(|e| e.to_string())
         .and_then(|_| serde_json::from_slice::<Request>(&request).map_err(|e| e.to_string()));
@@ -261,20 +279,31 @@ fn load(request: &Request) -> Result<Signature, ModelRejected> {
     let file = fs::File::open(&request.file).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     if bytes > request.file_bytes_max {
-        return Err(ModelRejected::TooLarge { bytes, bytes_max: request.file_bytes_max });
+        return Err(ModelRejected::TooLarge {
+            bytes,
+            bytes_max: request.file_bytes_max,
+        });
     }
     let mut content = Vec::new();
-    file.take(request.file_bytes_max).read_to_end(&mut content).map_err(unreadable)?;
+    file.take(request.file_bytes_max)
+        .read_to_end(&mut content)
+        .map_err(unreadable)?;
     let metadata = onnx_file::inspect(&content)?;
     let host = |e: InferenceError| match e {
         InferenceError::Rejected(rejected) => rejected,
         other => ModelRejected::failed("loading ONNX Runtime", other),
     };
     let runtime = Runtime::load(&request.library).map_err(host)?;
-    let options = SessionOptions { sessions: Some(1), ..SessionOptions::default() };
+    let options = SessionOptions {
+        sessions: Some(1),
+        ..SessionOptions::default()
+    };
     let (sessions, _) = session::open(&runtime, &options, &content).map_err(host)?;
     let Some(session) = sessions.first() else {
-        return Err(ModelRejected::failed("loading ONNX Runtime", "no session was made"));
+        return Err(ModelRejected::failed(
+            "loading ONNX Runtime",
+            "no session was made",
+        ));
     };
     Signature::of(session, metadata)
 }

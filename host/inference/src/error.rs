@@ -206,7 +206,9 @@ pub enum InferenceError {
         message: String,
     },
     /// A value that the model needs isn't there.
-    #[error("row {row} of column `{column}` is missing and the model's input `{input}` can't take a missing value")]
+    #[error(
+        "row {row} of column `{column}` is missing and the model's input `{input}` can't take a missing value"
+    )]
     Missing {
         /// Row, from 0.
         row: usize,

@@ -95,7 +95,11 @@ impl Selection {
     /// The specs of the outputs that are chosen.
     pub fn specs<'s>(&'s self, signature: &'s Signature) -> impl Iterator<Item = &'s TensorSpec> {
         let all = self.0.is_none().then_some(signature.outputs.iter());
-        let some = self.0.iter().flatten().filter_map(|&at| signature.outputs.get(at));
+        let some = self
+            .0
+            .iter()
+            .flatten()
+            .filter_map(|&at| signature.outputs.get(at));
         all.into_iter().flatten().chain(some)
     }
 }
@@ -108,18 +112,30 @@ impl Model {
     ///
     /// The file can't be read or is no model; options out of range; no such provider.
     pub fn load(runtime: &Runtime, file: &Path, options: &SessionOptions) -> Result<Self, InferenceError> {
-        let bytes = fs::read(file).map_err(|source| InferenceError::File { path: file.to_owned(), source })?;
+        let bytes = fs::read(file).map_err(|source| InferenceError::File {
+            path: file.to_owned(),
+            source,
+        })?;
         let metadata = onnx_file::inspect(&bytes)?;
         let (sessions, placement) = session::open(runtime, options, &bytes)?;
         let Some(first) = sessions.first() else {
-            return Err(InferenceError::Options("a model needs at least one session".into()));
+            return Err(InferenceError::Options(
+                "a model needs at least one session".into(),
+            ));
         };
         let signature = Signature::of(first, metadata)?;
-        let slots = sessions.into_iter().map(Slot::new).collect::<Result<Vec<_>, _>>()?;
+        let slots = sessions
+            .into_iter()
+            .map(Slot::new)
+            .collect::<Result<Vec<_>, _>>()?;
         let inputs = signature.inputs.iter().enumerate();
         Ok(Self(Arc::new(Inner {
             input_index: inputs.map(|(i, spec)| (spec.name.clone(), i)).collect(),
-            output_names: signature.outputs.iter().map(|spec| spec.name.as_str().into()).collect(),
+            output_names: signature
+                .outputs
+                .iter()
+                .map(|spec| spec.name.as_str().into())
+                .collect(),
             signature,
             placement,
             permits: Arc::new(Semaphore::new(slots.len())),
@@ -163,7 +179,9 @@ impl Model {
         if inner.pace.is_short(elements) {
             return inner.run(inputs, elements, outputs, deadline, None);
         }
-        inner.run_elsewhere(permit, inputs, elements, outputs, deadline).await
+        inner
+            .run_elsewhere(permit, inputs, elements, outputs, deadline)
+            .await
     }
 
     /// Run the model on this thread, however long it takes. For threads that may block.
@@ -192,11 +210,12 @@ impl Inner {
             name: tidy(name),
             expected: list(&self.signature.inputs),
         };
-        let position = |input: &Input<'_>| self.input_index.get(input.name.as_ref()).copied();
-        if let Some(input) = inputs.iter().find(|input| position(input).is_none()) {
-            return Err(fail("unknown", &input.name));
-        }
-        if !inputs.is_sorted_by_key(position) {
+        let names = self.signature.inputs.iter().map(|spec| spec.name.as_str());
+        if !names.eq(inputs.iter().map(|input| input.name.as_ref())) {
+            let position = |input: &Input<'_>| self.input_index.get(input.name.as_ref()).copied();
+            if let Some(input) = inputs.iter().find(|input| position(input).is_none()) {
+                return Err(fail("unknown", &input.name));
+            }
             inputs.sort_by_key(position);
         }
         if let Some([one, _]) = inputs.array_windows().find(|[a, b]| a.name == b.name) {
@@ -204,7 +223,12 @@ impl Inner {
         }
         if inputs.len() != self.signature.inputs.len() {
             let given = |spec: &&TensorSpec| !inputs.iter().any(|input| input.name == spec.name);
-            let name = self.signature.inputs.iter().find(given).map_or("", |spec| spec.name.as_str());
+            let name = self
+                .signature
+                .inputs
+                .iter()
+                .find(given)
+                .map_or("", |spec| spec.name.as_str());
             return Err(fail("missing", name));
         }
         let mut elements = 0usize;
@@ -308,8 +332,8 @@ impl Inner {
             self.pace.note(elements, took);
             return Err(InferenceError::Deadline);
         }
-        let result = result
-            .unwrap_or_else(|_| Err(InferenceError::Run("ONNX Runtime's binding panicked".into())))?;
+        let result =
+            result.unwrap_or_else(|_| Err(InferenceError::Run("ONNX Runtime's binding panicked".into())))?;
         // A run that failed says nothing of how long one takes.
         self.pace.note(elements, took);
         Ok(result)
@@ -324,8 +348,13 @@ impl Inner {
         });
         // Another thread may have released the slot that we passed and taken the one that we came to:
         // then any will be free soon, because there are as many permits as slots.
-        let any = || self.slots.first().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner));
-        free.or_else(any).ok_or_else(|| InferenceError::Run("the model has no session".into()))
+        let any = || {
+            self.slots
+                .first()
+                .map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        free.or_else(any)
+            .ok_or_else(|| InferenceError::Run("the model has no session".into()))
     }
 }
 
@@ -333,7 +362,11 @@ impl Inner {
 fn fits(input: &Input<'_>, spec: &TensorSpec) -> Result<(), InferenceError> {
     let found = input.values.data_type();
     if found != spec.data_type {
-        return Err(InferenceError::Type { input: spec.name.clone(), expected: spec.data_type, found });
+        return Err(InferenceError::Type {
+            input: spec.name.clone(),
+            expected: spec.data_type,
+            found,
+        });
     }
     let same = |(&size, &want): (&usize, &i64)| want < 0 || usize::try_from(want) == Ok(size);
     if input.shape.len() != spec.shape.len() || !input.shape.iter().zip(&spec.shape).all(same) {
@@ -348,7 +381,9 @@ fn fits(input: &Input<'_>, spec: &TensorSpec) -> Result<(), InferenceError> {
         return Err(InferenceError::Length {
             input: spec.name.clone(),
             shape: input.shape.to_vec(),
-            needed: needed.map_or("more elements than there can be".into(), |n| format!("{n} elements")),
+            needed: needed.map_or("more elements than there can be".into(), |n| {
+                format!("{n} elements")
+            }),
             found: format!("{} elements", input.values.len()),
         });
     }
@@ -410,7 +445,12 @@ impl Slot {
             .session
             .run_with_options(values.as_slice(), self.watch.options())
             .map_err(|e| InferenceError::Run(tidy(e.message())))?;
-        model.output_names.iter().zip(given).map(|(name, (_, value))| tensor(name, &value)).collect()
+        model
+            .output_names
+            .iter()
+            .zip(given)
+            .map(|(name, (_, value))| tensor(name, &value))
+            .collect()
     }
 
     /// Some outputs: ONNX Runtime skips what only the others need. Through an `IoBinding`, because
@@ -423,7 +463,10 @@ impl Slot {
         chosen: &[usize],
     ) -> Result<Vec<Tensor>, InferenceError> {
         let run_error = |e: ort::Error| InferenceError::Run(tidy(e.message()));
-        let names: Vec<_> = chosen.iter().filter_map(|&at| model.output_names.get(at)).collect();
+        let names: Vec<_> = chosen
+            .iter()
+            .filter_map(|&at| model.output_names.get(at))
+            .collect();
         for input in inputs {
             let values = match input.values {
                 InputValues::Owned(values) => values,
@@ -433,13 +476,19 @@ impl Slot {
             self.binding.bind_input(input.name, &*value).map_err(run_error)?;
         }
         for name in &names {
-            self.binding.bind_output_to_device(&***name, &self.host_memory).map_err(run_error)?;
+            self.binding
+                .bind_output_to_device(&***name, &self.host_memory)
+                .map_err(run_error)?;
         }
         let given = self
             .session
             .run_binding_with_options(&self.binding, self.watch.options())
             .map_err(run_error)?;
-        names.into_iter().zip(given).map(|(name, (_, value))| tensor(name, &value)).collect()
+        names
+            .into_iter()
+            .zip(given)
+            .map(|(name, (_, value))| tensor(name, &value))
+            .collect()
     }
 }
 
@@ -448,13 +497,22 @@ fn value_of<'a>(
     shape: &[usize],
     name: &str,
 ) -> Result<SessionInputValue<'a>, InferenceError> {
-    to_ort(values, shape).map_err(|message| InferenceError::Element { input: name.to_owned(), message })
+    to_ort(values, shape).map_err(|message| InferenceError::Element {
+        input: name.to_owned(),
+        message,
+    })
 }
 
 fn tensor(name: &Arc<str>, value: &DynValue) -> Result<Tensor, InferenceError> {
-    let (shape, values) = from_ort(value)
-        .map_err(|message| InferenceError::Output { output: name.to_string(), message })?;
-    Ok(Tensor { name: Arc::clone(name), shape, values })
+    let (shape, values) = from_ort(value).map_err(|message| InferenceError::Output {
+        output: name.to_string(),
+        message,
+    })?;
+    Ok(Tensor {
+        name: Arc::clone(name),
+        shape,
+        values,
+    })
 }
 
 /// A place in the queue, given back when dropped.

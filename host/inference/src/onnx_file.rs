@@ -33,7 +33,9 @@ const OPSETS_MAX: usize = 64;
 pub(crate) fn inspect(bytes: &[u8]) -> Result<OnnxMetadata, ModelRejected> {
     // ONNX Runtime takes its own flatbuffer format by this mark, wherever it thinks it sees it.
     if bytes.get(4..8) == Some(b"ORTM") {
-        return Err(not_onnx("it is in ONNX Runtime's own .ort format; upload the .onnx file that it was made from"));
+        return Err(not_onnx(
+            "it is in ONNX Runtime's own .ort format; upload the .onnx file that it was made from",
+        ));
     }
     let mut meta = OnnxMetadata::default();
     let mut graphs = 0usize;
@@ -92,7 +94,11 @@ fn graph(bytes: &[u8], at: usize, depth: usize, mut name: Option<&mut String>) -
 /// `NodeProto`: its attributes hold tensors and graphs.
 fn node(bytes: &[u8], at: usize, depth: usize) -> Result<(), ModelRejected> {
     for field in Message::new(bytes, at) {
-        if let Field { number: 5, value: Value::Bytes(b, at) } = field? {
+        if let Field {
+            number: 5,
+            value: Value::Bytes(b, at),
+        } = field?
+        {
             attribute(b, at, depth)?;
         }
     }
@@ -148,7 +154,11 @@ fn tensor(bytes: &[u8], at: usize) -> Result<(), ModelRejected> {
 /// `SparseTensorProto`: values and indices are tensors.
 fn sparse_tensor(bytes: &[u8], at: usize) -> Result<(), ModelRejected> {
     for field in Message::new(bytes, at) {
-        if let Field { number: 1 | 2, value: Value::Bytes(b, at) } = field? {
+        if let Field {
+            number: 1 | 2,
+            value: Value::Bytes(b, at),
+        } = field?
+        {
             tensor(b, at)?;
         }
     }
@@ -199,7 +209,9 @@ fn custom(bytes: &[u8], at: usize, meta: &mut OnnxMetadata) -> Result<(), ModelR
 }
 
 fn text(bytes: &[u8]) -> String {
-    tidy(&String::from_utf8_lossy(bytes.get(..TEXT_BYTES_MAX).unwrap_or(bytes)))
+    tidy(&String::from_utf8_lossy(
+        bytes.get(..TEXT_BYTES_MAX).unwrap_or(bytes),
+    ))
 }
 
 fn not_onnx(message: impl Into<String>) -> ModelRejected {
@@ -231,7 +243,11 @@ enum Value<'a> {
 
 impl<'a> Message<'a> {
     fn new(bytes: &'a [u8], start: usize) -> Self {
-        Self { bytes, start, position: 0 }
+        Self {
+            bytes,
+            start,
+            position: 0,
+        }
     }
 
     fn varint(&mut self) -> Option<u64> {
@@ -248,14 +264,20 @@ impl<'a> Message<'a> {
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let taken = self.bytes.get(self.position..self.position.checked_add(length)?)?;
+        let taken = self
+            .bytes
+            .get(self.position..self.position.checked_add(length)?)?;
         self.position += length;
         Some(taken)
     }
 
     fn field(&mut self) -> Result<Field<'a>, ModelRejected> {
         let at = self.start + self.position;
-        let cut_off = || not_onnx(format!("the field at byte {at} runs past the end of what holds it; the file is cut off or is something else"));
+        let cut_off = || {
+            not_onnx(format!(
+                "the field at byte {at} runs past the end of what holds it; the file is cut off or is something else"
+            ))
+        };
         let tag = self.varint().ok_or_else(cut_off)?;
         let number = tag >> 3;
         if number == 0 {
@@ -327,7 +349,10 @@ mod tests {
         let whole = model(&field(2, b"tiny"));
         for end in 0..whole.len() {
             let rejected = inspect(&whole[..end]).unwrap_err();
-            assert!(matches!(rejected, ModelRejected::NotOnnx { .. }), "{end}: {rejected}");
+            assert!(
+                matches!(rejected, ModelRejected::NotOnnx { .. }),
+                "{end}: {rejected}"
+            );
         }
     }
 
@@ -354,7 +379,10 @@ mod tests {
         }
         let function = field(7, &field(5, &field(5, &tensor)));
         let with_function = [model(b""), field(25, &function)].concat();
-        assert!(matches!(inspect(&with_function), Err(ModelRejected::ExternalData { .. })));
+        assert!(matches!(
+            inspect(&with_function),
+            Err(ModelRejected::ExternalData { .. })
+        ));
     }
 
     #[test]

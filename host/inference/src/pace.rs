@@ -30,14 +30,18 @@ impl Pace {
 
     /// Are runs with so many input elements known to be short?
     pub(crate) fn is_short(&self, elements: usize) -> bool {
-        let nanoseconds = self.class(elements).map_or(0, |average| average.load(Ordering::Relaxed));
+        let nanoseconds = self
+            .class(elements)
+            .map_or(0, |average| average.load(Ordering::Relaxed));
         nanoseconds != 0 && u128::from(nanoseconds) <= INLINE_MAX.as_nanos()
     }
 
     /// Note how long such a run took. Two notes at the same moment may lose one of them, which only
     /// delays the average.
     pub(crate) fn note(&self, elements: usize, took: Duration) {
-        let Some(average) = self.class(elements) else { return };
+        let Some(average) = self.class(elements) else {
+            return;
+        };
         let sample = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
         let old = average.load(Ordering::Relaxed);
         let new = if old == 0 {

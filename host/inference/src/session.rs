@@ -1,9 +1,9 @@
 //! How a model's sessions are made.
 
 use ort::ep;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
-use ort::logging::LogLevel;
 
 use crate::error::{InferenceError, ModelRejected, tidy};
 use crate::runtime::Runtime;
@@ -108,10 +108,17 @@ pub(crate) fn open(
 ) -> Result<(Vec<Session>, Placement), InferenceError> {
     let count = options.sessions_for(bytes.len() as u64)?;
     let on = |provider, fallback| Placement { provider, fallback };
-    let Provider::Cuda { device_id, fallback_to_cpu } = options.provider else {
+    let Provider::Cuda {
+        device_id,
+        fallback_to_cpu,
+    } = options.provider
+    else {
         return Ok((on_cpu(runtime, options, bytes, count)?, on("cpu", None)));
     };
-    let cuda = ep::CUDA::default().with_device_id(device_id).build().error_on_failure();
+    let cuda = ep::CUDA::default()
+        .with_device_id(device_id)
+        .build()
+        .error_on_failure();
     let opened = common(runtime, options)?
         .with_execution_providers([cuda])
         .map_err(|e| tidy(e.message()))
@@ -120,10 +127,16 @@ pub(crate) fn open(
         Ok(sessions) => Ok((sessions, on("cuda", None))),
         Err(message) if fallback_to_cpu => {
             let sessions = on_cpu(runtime, options, bytes, count)?;
-            tracing::warn!(reason = message, "CUDA is not available; the model runs on the CPU");
+            tracing::warn!(
+                reason = message,
+                "CUDA is not available; the model runs on the CPU"
+            );
             Ok((sessions, on("cpu", Some(message))))
         }
-        Err(message) => Err(InferenceError::Provider { provider: "cuda", message }),
+        Err(message) => Err(InferenceError::Provider {
+            provider: "cuda",
+            message,
+        }),
     }
 }
 
@@ -148,11 +161,15 @@ fn commit(
         message: tidy(message),
     };
     let committed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        (0..count).map(|_| builder.commit_from_memory(bytes)).collect::<Result<Vec<_>, _>>()
+        (0..count)
+            .map(|_| builder.commit_from_memory(bytes))
+            .collect::<Result<Vec<_>, _>>()
     }));
     match committed {
         Ok(sessions) => sessions.map_err(|e| unsupported(e.message())),
-        Err(_) => Err(unsupported("its inputs or outputs are of a type that is not known here")),
+        Err(_) => Err(unsupported(
+            "its inputs or outputs are of a type that is not known here",
+        )),
     }
 }
 
@@ -161,16 +178,16 @@ fn commit(
 fn common(runtime: &Runtime, options: &SessionOptions) -> Result<SessionBuilder, InferenceError> {
     let build = || -> Result<SessionBuilder, ort::Error> {
         Ok(Session::builder(runtime.environment())?
-        .with_intra_threads(options.intra_op_threads)?
-        .with_inter_threads(1)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        .with_memory_pattern(true)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_log_level(LogLevel::Warning)?
-        // An uploaded file is never taken for ONNX Runtime's own format, whatever its bytes say.
-        .with_config_entry("session.load_model_format", "ONNX")?)
+            .with_intra_threads(options.intra_op_threads)?
+            .with_inter_threads(1)?
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?
+            .with_memory_pattern(true)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_auto_device(AutoDevicePolicy::PreferCPU)?
+            .with_log_level(LogLevel::Warning)?
+            // An uploaded file is never taken for ONNX Runtime's own format, whatever its bytes say.
+            .with_config_entry("session.load_model_format", "ONNX")?)
     };
     build().map_err(|e| InferenceError::Options(tidy(e.message())))
 }

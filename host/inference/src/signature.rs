@@ -113,7 +113,11 @@ impl Signature {
 
 /// `a: fp32[?], b: int64[?, 3]`, for errors.
 pub(crate) fn list(specs: &[TensorSpec]) -> String {
-    specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    specs
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn specs(side: &str, outlets: &[Outlet]) -> Result<Vec<TensorSpec>, ModelRejected> {

@@ -38,7 +38,9 @@ pub(crate) fn to_ort<'a>(values: InputValues<'a>, shape: &[usize]) -> Result<Ses
 fn borrow<'a>(values: ValuesRef<'a>, shape: &[usize]) -> Result<SessionInputValue<'a>, String> {
     macro_rules! view {
         ($list:expr) => {
-            TensorRef::from_array_view((Shape::from(shape), $list)).map_err(message)?.into()
+            TensorRef::from_array_view((Shape::from(shape), $list))
+                .map_err(message)?
+                .into()
         };
     }
     Ok(match values {
@@ -65,7 +67,9 @@ fn borrow<'a>(values: ValuesRef<'a>, shape: &[usize]) -> Result<SessionInputValu
 fn own<'a>(values: Values, shape: &[usize]) -> Result<SessionInputValue<'a>, String> {
     macro_rules! give {
         ($list:expr) => {
-            Tensor::from_array((Shape::from(shape), $list)).map_err(message)?.into()
+            Tensor::from_array((Shape::from(shape), $list))
+                .map_err(message)?
+                .into()
         };
     }
     Ok(match values {
@@ -100,11 +104,17 @@ fn strings(list: TextRef<'_>, shape: &[usize]) -> Result<SessionInputValue<'stat
     for (i, bytes) in list.iter().enumerate() {
         match std::str::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => texts.push(text.to_owned()),
-            Ok(_) => return Err(format!("element {i} holds a NUL character, which ONNX Runtime can't take")),
+            Ok(_) => {
+                return Err(format!(
+                    "element {i} holds a NUL character, which ONNX Runtime can't take"
+                ));
+            }
             Err(_) => return Err(format!("element {i} is not UTF-8")),
         }
     }
-    Ok(Tensor::from_string_array((Shape::from(shape), texts.as_slice())).map_err(message)?.into())
+    Ok(Tensor::from_string_array((Shape::from(shape), texts.as_slice()))
+        .map_err(message)?
+        .into())
 }
 
 fn not_boolean(list: &[u8]) -> String {
@@ -125,7 +135,8 @@ pub(crate) fn from_ort(value: &DynValue) -> Result<(Vec<usize>, Values), String>
     let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
         return Err(format!("is a {}, which is no tensor", value.dtype()));
     };
-    let kind = data_type(*ty).ok_or_else(|| format!("has elements of type {ty}, which no column can carry"))?;
+    let kind =
+        data_type(*ty).ok_or_else(|| format!("has elements of type {ty}, which no column can carry"))?;
     let shape = shape
         .iter()
         .map(|&d| usize::try_from(d).map_err(|_| format!("has the negative dimension {d}")))

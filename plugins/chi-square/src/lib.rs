@@ -116,3 +116,113 @@ impl DriftCheck for ChiSquare {
 }
 
 caisson_plugin::export!(drift_check: ChiSquare);
+
+#[cfg(test)]
+mod tests {
+    use caisson_plugin::DriftStatus;
+    use caisson_plugin::testing::{Configured, batch, configure, json, schema};
+    use drift_kit::testing::{
+        assert_relative, categorical, categorical_schema, number, numbers, only, reference,
+    };
+
+    use super::*;
+
+    fn chi_square() -> Configured<ChiSquare> {
+        configure(json!({}), &categorical_schema()).unwrap()
+    }
+
+    #[test]
+    fn statistics_and_p_values_are_those_of_scipy() {
+        for case in reference("categorical") {
+            let [a, b] = ["reference_counts", "current_counts"].map(|key| numbers(&case, key));
+            let found = only(chi_square().compare(&categorical(&a), &categorical(&b)).unwrap());
+            assert_relative(found.statistic, number(&case, "chi2"), 1e-12, &case);
+            assert_relative(found.p_value, number(&case, "p_value"), 1e-9, &case);
+            if a.iter().sum::<f64>() == b.iter().sum::<f64>() {
+                assert_relative(found.effect_size, number(&case, "cramers_v"), 1e-12, &case);
+            }
+        }
+        let same = only(
+            chi_square()
+                .compare(&categorical(&[90.0, 90.0]), &categorical(&[60.0, 60.0]))
+                .unwrap(),
+        );
+        assert_eq!(
+            (same.statistic, same.p_value, same.effect_size),
+            (Some(0.0), Some(1.0), Some(0.0))
+        );
+    }
+
+    #[test]
+    fn unseen_categories_are_drift() {
+        let check = chi_square();
+        let found = |b: &[f64]| {
+            only(
+                check
+                    .compare(&categorical(&[500.0, 500.0]), &categorical(b))
+                    .unwrap(),
+            )
+        };
+        assert_eq!(found(&[100.0, 100.0]).status, DriftStatus::Stable);
+        let unseen = found(&[90.0, 90.0, 10.0, 10.0]);
+        assert_eq!(unseen.status, DriftStatus::Drifted);
+        assert!(
+            unseen
+                .detail
+                .contains("10 % in categories that the reference doesn't have"),
+            "{unseen:?}"
+        );
+        // One category alone on both sides is no test at all.
+        let one = only(
+            check
+                .compare(&categorical(&[50.0]), &categorical(&[70.0]))
+                .unwrap(),
+        );
+        assert_eq!(
+            (one.statistic, one.p_value, one.status),
+            (Some(0.0), Some(1.0), DriftStatus::Stable)
+        );
+        let other = only(
+            check
+                .compare(&categorical(&[50.0]), &categorical(&[0.0, 70.0]))
+                .unwrap(),
+        );
+        assert_eq!(
+            (other.effect_size, other.status),
+            (Some(1.0), DriftStatus::Drifted)
+        );
+    }
+
+    #[test]
+    fn many_rows_alone_are_no_drift() {
+        let (a, b) = ([500_000.0, 500_000.0], [505_000.0, 495_000.0]);
+        let found = only(chi_square().compare(&categorical(&a), &categorical(&b)).unwrap());
+        assert!(found.p_value.unwrap() < 1e-10);
+        assert_eq!(found.status, DriftStatus::Stable);
+    }
+
+    #[test]
+    fn integers_are_categories_where_they_are_named() {
+        let rows = batch!["id": int64 = [1, 2, 3], "paid": boolean = [true, false, true]];
+        let names = |config| -> Vec<String> {
+            let check: Configured<ChiSquare> = configure(config, rows.schema()).unwrap();
+            let report = check.compare(&rows, &rows).unwrap();
+            report.features.into_iter().map(|f| f.feature).collect()
+        };
+        assert_eq!(names(json!({})), ["paid"]);
+        assert_eq!(names(json!({"columns": ["id"]})), ["id"]);
+        let error = |schema| {
+            configure::<ChiSquare>(json!({}), &schema)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error(schema!["id": int64]).contains("integers have to be named in `columns`"));
+        let error = configure::<ChiSquare>(json!({"columns": ["x"]}), &schema!["x": fp32]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`x: fp32` is not text, boolean or integer"),
+            "{error}"
+        );
+    }
+}

@@ -24,5 +24,7 @@ pub mod rng;
 pub mod sample;
 pub mod state;
 pub mod stats;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 pub mod verdict;
 pub mod words;

@@ -82,3 +82,57 @@ impl DriftCheck for JensenShannon {
 }
 
 caisson_plugin::export!(drift_check: JensenShannon);
+
+#[cfg(test)]
+mod tests {
+    use caisson_plugin::DriftStatus;
+    use caisson_plugin::testing::{Configured, configure, json};
+    use drift_kit::testing::{
+        assert_relative, categorical, categorical_schema, number, numbers, numeric, numeric_schema, only,
+        reference,
+    };
+
+    use super::*;
+
+    #[test]
+    fn distances_are_those_of_scipy() {
+        let check: Configured<JensenShannon> = configure(json!({}), &categorical_schema()).unwrap();
+        for case in reference("categorical") {
+            let [a, b] = ["reference_counts", "current_counts"].map(|key| categorical(&numbers(&case, key)));
+            let (there, back) = (
+                only(check.compare(&a, &b).unwrap()),
+                only(check.compare(&b, &a).unwrap()),
+            );
+            assert_relative(
+                there.statistic,
+                number(&case, "jensen_shannon_distance_base2"),
+                1e-12,
+                &case,
+            );
+            assert!((there.statistic.unwrap() - back.statistic.unwrap()).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_in_the_bins_of_the_reference() {
+        let check: Configured<JensenShannon> = configure(json!({"bins": 4}), &numeric_schema()).unwrap();
+        let quarters: Vec<f64> = (0..400).map(f64::from).collect();
+        let found = |current: &[f64]| only(check.compare(&numeric(&quarters), &numeric(current)).unwrap());
+        assert_eq!(
+            (found(&quarters).statistic, found(&quarters).p_value),
+            (Some(0.0), Some(1.0))
+        );
+        // All in the last, open bin: p = (¼, ¼, ¼, ¼), q = (0, 0, 0, 1).
+        let beyond = found(&[1e9; 60]);
+        let divergence = 0.5 * (0.75 + 0.25 * (0.25f64 / 0.625).log2() + (1.0f64 / 0.625).log2());
+        assert!(
+            (beyond.statistic.unwrap() - divergence.sqrt()).abs() < 1e-12,
+            "{beyond:?}"
+        );
+        assert_eq!(beyond.status, DriftStatus::Drifted);
+        let constant = check.compare(&numeric(&[1.0; 50]), &numeric(&[2.0; 50])).unwrap();
+        assert_eq!(only(constant).statistic, Some(1.0));
+        let error = configure::<JensenShannon>(json!({"zeros": "half-row"}), &numeric_schema()).unwrap_err();
+        assert!(error.to_string().contains("unknown field `zeros`"));
+    }
+}

@@ -100,3 +100,127 @@ impl DriftCheck for Ks {
 }
 
 caisson_plugin::export!(drift_check: Ks);
+
+#[cfg(test)]
+mod tests {
+    use caisson_plugin::DriftStatus;
+    use caisson_plugin::testing::{Configured, config_schema, configure, json};
+    use drift_kit::testing::{
+        assert_relative, number, numbers, numeric, numeric_schema, numeric_with_missing, only, reference,
+    };
+
+    use super::*;
+
+    fn ks(config: caisson_plugin::serde_json::Value) -> Configured<Ks> {
+        configure(config, &numeric_schema()).unwrap()
+    }
+
+    #[test]
+    fn statistics_and_p_values_are_those_of_scipy() {
+        let ks = ks(json!({"min_count": 1}));
+        for case in reference("two_sample") {
+            let [a, b] = ["reference", "current"].map(|key| numeric(&numbers(&case, key)));
+            let found = only(ks.compare(&a, &b).unwrap());
+            // Of the largest case the reference is thinned.
+            let tolerance = if a.rows() > 10_000 { 0.01 } else { 1e-9 };
+            assert_relative(found.statistic, number(&case, "ks_statistic"), tolerance, &case);
+            let tolerance = if a.rows() > 10_000 { 0.05 } else { 1e-9 };
+            assert_relative(found.p_value, number(&case, "ks_p_value_auto"), tolerance, &case);
+            assert_eq!(found.effect_size, found.statistic);
+        }
+    }
+
+    #[test]
+    fn a_huge_window_needs_more_than_a_tiny_p_value() {
+        let reference: Vec<f64> = (0..60_000).map(f64::from).collect();
+        let moved: Vec<f64> = reference.iter().map(|v| v + 1_800.0).collect();
+        let found = only(
+            ks(json!({}))
+                .compare(&numeric(&reference), &numeric(&moved))
+                .unwrap(),
+        );
+        assert!((found.statistic.unwrap() - 0.03).abs() < 2e-4 && found.p_value.unwrap() < 1e-20);
+        assert_eq!(found.status, DriftStatus::Stable);
+        assert!(
+            found.detail.contains("significant, but small: 0.03003 of 0.1"),
+            "{}",
+            found.detail
+        );
+        let moved: Vec<f64> = reference.iter().map(|v| v + 9_000.0).collect();
+        let found = only(
+            ks(json!({}))
+                .compare(&numeric(&reference), &numeric(&moved))
+                .unwrap(),
+        );
+        assert_eq!(found.status, DriftStatus::Drifted);
+    }
+
+    #[test]
+    fn the_same_large_sample_is_the_same() {
+        let sample: Vec<f64> = (0..25_000).map(|i| f64::from(i % 7_919)).collect();
+        let found = only(
+            ks(json!({}))
+                .compare(&numeric(&sample), &numeric(&sample))
+                .unwrap(),
+        );
+        assert!(
+            found.statistic.unwrap() < 2e-4 && found.p_value.unwrap() > 0.999,
+            "{found:?}"
+        );
+        let state = ks(json!({})).fit(&numeric(&sample)).unwrap();
+        assert!(state.len() < 81_000, "{} bytes", state.len());
+    }
+
+    #[test]
+    fn constant_infinite_and_nan_values_give_numbers() {
+        let ks = ks(json!({}));
+        let found = |a: &[f64], b: &[f64]| only(ks.compare(&numeric(a), &numeric(b)).unwrap());
+        let same = found(&[5.0; 40], &[5.0; 50]);
+        assert_eq!(
+            (same.statistic, same.p_value, same.status),
+            (Some(0.0), Some(1.0), DriftStatus::Stable)
+        );
+        let moved = found(&[5.0; 40], &[6.0; 50]);
+        assert_eq!((moved.statistic, moved.status), (Some(1.0), DriftStatus::Drifted));
+        let ends = found(&[f64::NEG_INFINITY; 40], &[f64::INFINITY; 40]);
+        assert_eq!((ends.statistic, ends.status), (Some(1.0), DriftStatus::Drifted));
+        let nan = found(&[5.0; 40], &[f64::NAN; 40]);
+        assert_eq!((nan.statistic, nan.current_count), (None, 0));
+        assert_eq!(
+            (nan.status, nan.current_missing_rate),
+            (DriftStatus::Drifted, 0.0)
+        );
+        assert!(nan.detail.contains("NaN 0 % → 100 %"), "{}", nan.detail);
+        let missing = numeric_with_missing(&[5.0; 40], 10);
+        let missing = only(ks.compare(&numeric(&[5.0; 40]), &missing).unwrap());
+        assert_eq!(
+            (missing.status, missing.current_missing_rate),
+            (DriftStatus::Drifted, 0.2)
+        );
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let error = |config| {
+            configure::<Ks>(config, &numeric_schema())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error(json!({"treshold": 1})).contains("unknown field `treshold`"));
+        assert!(
+            error(json!({"threshold": 1.5})).contains("threshold is 1.5; it must be above 0 and at most 1")
+        );
+        let schema = config_schema::<Ks>().to_string();
+        for key in [
+            "columns",
+            "threshold",
+            "alpha",
+            "min_count",
+            "correction",
+            "missing_rate",
+            "per_column",
+        ] {
+            assert!(schema.contains(&format!("\"{key}\"")), "{key} in {schema}");
+        }
+    }
+}

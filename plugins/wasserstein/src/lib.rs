@@ -119,3 +119,105 @@ impl DriftCheck for Wasserstein {
 }
 
 caisson_plugin::export!(drift_check: Wasserstein);
+
+#[cfg(test)]
+mod tests {
+    use caisson_plugin::DriftStatus;
+    use caisson_plugin::testing::{Configured, configure, json};
+    use drift_kit::testing::{assert_relative, number, numbers, numeric, numeric_schema, only, reference};
+
+    use super::*;
+
+    fn wasserstein(config: caisson_plugin::serde_json::Value) -> Configured<Wasserstein> {
+        configure(config, &numeric_schema()).unwrap()
+    }
+
+    #[test]
+    fn distances_are_those_of_scipy() {
+        let check = wasserstein(json!({"min_count": 1}));
+        for case in reference("two_sample") {
+            let [a, b] = ["reference", "current"].map(|key| numbers(&case, key));
+            let found = only(check.compare(&numeric(&a), &numeric(&b)).unwrap());
+            // Of the largest case the reference is thinned.
+            let tolerance = if a.len() > 10_000 { 0.005 } else { 1e-12 };
+            let expected = number(&case, "wasserstein_distance");
+            assert_relative(found.statistic, expected, tolerance, &case);
+            let deviation = mean_and_deviation(&a).1;
+            if deviation > 0.0 {
+                assert_relative(
+                    found.effect_size,
+                    expected / deviation,
+                    tolerance.max(1e-9),
+                    &case,
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_effect_size_is_in_deviations_whatever_the_unit() {
+        let check = wasserstein(json!({}));
+        let sample = |unit: f64, shift: f64| -> Vec<f64> {
+            (0..2_000)
+                .map(|i| unit * (f64::from(i) / 1000.0 + shift))
+                .collect()
+        };
+        for unit in [1e-9, 1.0, 1e300] {
+            let moved = check
+                .compare(&numeric(&sample(unit, 0.0)), &numeric(&sample(unit, 0.3)))
+                .unwrap();
+            let moved = only(moved);
+            assert_eq!(moved.status, DriftStatus::Drifted);
+            assert!(
+                (moved.effect_size.unwrap() - 0.3 * 12f64.sqrt() / 2.0).abs() < 1e-3,
+                "{moved:?}"
+            );
+            assert!((moved.statistic.unwrap() / unit - 0.3).abs() < 1e-9);
+            let little = check
+                .compare(&numeric(&sample(unit, 0.0)), &numeric(&sample(unit, 0.01)))
+                .unwrap();
+            assert_eq!(only(little).status, DriftStatus::Stable);
+        }
+    }
+
+    #[test]
+    fn a_few_values_far_out_are_drift() {
+        // One row in fifty is far out: the distribution functions hardly differ, the means do.
+        let usual: Vec<f64> = (0..1_000).map(|i| f64::from(i % 100)).collect();
+        let mut far = usual.clone();
+        far.iter_mut().step_by(50).for_each(|v| *v = 5_000.0);
+        let found = only(
+            wasserstein(json!({}))
+                .compare(&numeric(&usual), &numeric(&far))
+                .unwrap(),
+        );
+        assert_eq!(found.status, DriftStatus::Drifted, "{found:?}");
+    }
+
+    #[test]
+    fn constant_and_infinite_values_give_numbers() {
+        let check = wasserstein(json!({}));
+        let found = |a: &[f64], b: &[f64]| only(check.compare(&numeric(a), &numeric(b)).unwrap());
+        let same = found(&[5.0; 40], &[5.0; 50]);
+        assert_eq!(
+            (same.statistic, same.effect_size, same.p_value),
+            (Some(0.0), Some(0.0), Some(1.0))
+        );
+        assert_eq!(same.status, DriftStatus::Stable);
+        let moved = found(&[5.0; 40], &[6.0; 40]);
+        assert_eq!((moved.statistic, moved.effect_size), (Some(1.0), Some(2.0)));
+        assert_eq!(moved.status, DriftStatus::Drifted);
+        let mut infinite = vec![5.0; 40];
+        infinite.extend([f64::INFINITY; 20]);
+        let infinite = found(&[5.0; 40], &infinite);
+        assert_eq!((infinite.statistic, infinite.current_count), (Some(0.0), 40));
+        assert_eq!(infinite.status, DriftStatus::Drifted);
+        assert!(
+            infinite.detail.contains("NaN or infinite 0 % → 33.3 %"),
+            "{}",
+            infinite.detail
+        );
+        let huge = found(&[-f64::MAX; 40], &[f64::MAX; 40]);
+        assert!(huge.statistic.unwrap().is_finite() && huge.effect_size.unwrap().is_finite());
+    }
+}

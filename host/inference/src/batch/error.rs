@@ -38,7 +38,9 @@ pub enum BindError {
         columns: String,
     },
     /// A column to pack isn't there.
-    #[error("the model's input `{input}` is packed from a column `{column}` that is not there{hint}; there are {columns}")]
+    #[error(
+        "the model's input `{input}` is packed from a column `{column}` that is not there{hint}; there are {columns}"
+    )]
     MissingColumn {
         /// The input.
         input: String,
@@ -89,7 +91,9 @@ pub enum BindError {
         rows: i64,
     },
     /// No dimension at all.
-    #[error("the model's {side} `{tensor}` is a single element and has no row dimension; a predictor plugin can use such a model")]
+    #[error(
+        "the model's {side} `{tensor}` is a single element and has no row dimension; a predictor plugin can use such a model"
+    )]
     NoRows {
         /// `input` or `output`.
         side: &'static str,
@@ -117,13 +121,20 @@ pub enum BindError {
 
 impl BindError {
     pub(super) fn unknown(side: &'static str, name: &str, known: &[TensorSpec]) -> Self {
-        Self::Unknown { side, name: tidy(name), known: list(known) }
+        Self::Unknown {
+            side,
+            name: tidy(name),
+            known: list(known),
+        }
     }
 
     pub(super) fn no_column(spec: &TensorSpec, row_dimensions: &[i64], schema: &Schema) -> Self {
         let hint = match row_dimensions {
             [width] if *width != 1 => {
-                let fitting = schema.fields().iter().filter(|f| f.is_scalar() && f.data_type == spec.data_type);
+                let fitting = schema
+                    .fields()
+                    .iter()
+                    .filter(|f| f.is_scalar() && f.data_type == spec.data_type);
                 let count = fitting.count();
                 format!(
                     "name the scalar {} columns that make it, as in columns: {{{}: [a, b, …]}} ({count} columns have \
@@ -131,15 +142,27 @@ impl BindError {
                     spec.data_type, spec.name
                 )
             }
-            _ => format!("it takes the column of its own name{}", similar(&spec.name, schema)),
+            _ => format!(
+                "it takes the column of its own name{}",
+                similar(&spec.name, schema)
+            ),
         };
-        Self::NoColumn { input: spec.to_string(), hint, columns: list_columns(schema) }
+        Self::NoColumn {
+            input: spec.to_string(),
+            hint,
+            columns: list_columns(schema),
+        }
     }
 }
 
 /// `a: fp32, b: int64? and 30 more`.
 pub(super) fn list_columns(schema: &Schema) -> String {
-    let shown: Vec<_> = schema.fields().iter().take(COLUMNS_SHOWN_MAX).map(ToString::to_string).collect();
+    let shown: Vec<_> = schema
+        .fields()
+        .iter()
+        .take(COLUMNS_SHOWN_MAX)
+        .map(ToString::to_string)
+        .collect();
     match schema.len().saturating_sub(shown.len()) {
         _ if shown.is_empty() => "no columns".into(),
         0 => shown.join(", "),
@@ -185,7 +208,12 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, d) in [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("Recency", "recency", 0)] {
+        for (a, b, d) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("kitten", "sitting", 3),
+            ("Recency", "recency", 0),
+        ] {
             assert_eq!(distance(a, b), d, "{a} {b}");
             assert_eq!(distance(b, a), d, "{b} {a}");
         }

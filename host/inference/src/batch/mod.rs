@@ -130,7 +130,12 @@ impl Binding {
     /// # Errors
     ///
     /// Those of [`Self::input_tensors`], [`Model::run`] and [`Self::output_batch`].
-    pub async fn run(&self, model: &Model, batch: &Batch, deadline: Instant) -> Result<Batch, InferenceError> {
+    pub async fn run(
+        &self,
+        model: &Model,
+        batch: &Batch,
+        deadline: Instant,
+    ) -> Result<Batch, InferenceError> {
         if batch.rows() == 0 {
             return Ok(Batch::empty(Arc::clone(&self.output_schema)));
         }
@@ -152,7 +157,10 @@ impl Binding {
                 found: batch.schema().to_string(),
             });
         }
-        self.inputs.iter().map(|source| self.input(source, batch)).collect()
+        self.inputs
+            .iter()
+            .map(|source| self.input(source, batch))
+            .collect()
     }
 
     fn input<'a>(&self, source: &'a Source, batch: &'a Batch) -> Result<Input<'a>, InferenceError> {
@@ -170,7 +178,9 @@ impl Binding {
         };
         for &(index, place) in &source.nullable {
             let column = batch.column(index).ok_or_else(absent)?;
-            let Some(first) = column.validity().first_missing(rows) else { continue };
+            let Some(first) = column.validity().first_missing(rows) else {
+                continue;
+            };
             if self.missing == MissingPolicy::Reject || !values.data_type().is_float() {
                 return Err(InferenceError::Missing {
                     row: first,
@@ -193,7 +203,11 @@ impl Binding {
         let mut shape = Vec::with_capacity(1 + source.row_shape.len());
         shape.push(rows);
         shape.extend_from_slice(&source.row_shape);
-        Ok(Input { name: source.input.as_str().into(), shape: shape.into(), values })
+        Ok(Input {
+            name: source.input.as_str().into(),
+            shape: shape.into(),
+            values,
+        })
     }
 
     /// Columns of the model's outputs.
@@ -209,8 +223,15 @@ impl Binding {
 /// The first dimension must be free: one that is fixed takes that many rows and no other number.
 fn row_dimensions<'s>(side: &'static str, spec: &'s TensorSpec) -> Result<&'s [i64], BindError> {
     match spec.shape.split_first() {
-        None => Err(BindError::NoRows { side, tensor: spec.to_string() }),
-        Some((&rows, _)) if rows >= 0 => Err(BindError::FixedRows { side, tensor: spec.to_string(), rows }),
+        None => Err(BindError::NoRows {
+            side,
+            tensor: spec.to_string(),
+        }),
+        Some((&rows, _)) if rows >= 0 => Err(BindError::FixedRows {
+            side,
+            tensor: spec.to_string(),
+            rows,
+        }),
         Some((_, rest)) => Ok(rest),
     }
 }
@@ -218,7 +239,10 @@ fn row_dimensions<'s>(side: &'static str, spec: &'s TensorSpec) -> Result<&'s [i
 /// An input that takes the column of its own name.
 fn own_column(spec: &TensorSpec, schema: &Schema) -> Result<Source, BindError> {
     let rest = row_dimensions("input", spec)?;
-    let Some((index, field)) = schema.index_of(&spec.name).and_then(|i| Some((i, schema.field(i)?))) else {
+    let Some((index, field)) = schema
+        .index_of(&spec.name)
+        .and_then(|i| Some((i, schema.field(i)?)))
+    else {
         return Err(BindError::no_column(spec, rest, schema));
     };
     fit_type(spec, field)?;
@@ -226,16 +250,27 @@ fn own_column(spec: &TensorSpec, schema: &Schema) -> Result<Source, BindError> {
     let row_shape: Vec<usize> = match (rest, field.shape.as_slice()) {
         ([], []) => Vec::new(),
         ([1 | -1], []) => vec![1],
-        (rest, shape) if !shape.is_empty() && rest.len() == shape.len() && rest.iter().zip(shape).all(fits) => {
+        (rest, shape)
+            if !shape.is_empty() && rest.len() == shape.len() && rest.iter().zip(shape).all(fits) =>
+        {
             shape.iter().map(|&d| d as usize).collect()
         }
-        _ => return Err(BindError::Shape { input: spec.to_string(), column: field.to_string() }),
+        _ => {
+            return Err(BindError::Shape {
+                input: spec.to_string(),
+                column: field.to_string(),
+            });
+        }
     };
     Ok(Source {
         input: spec.name.clone(),
         row_shape,
         from: From::Column(index),
-        nullable: if field.nullable { vec![(index, 0)] } else { Vec::new() },
+        nullable: if field.nullable {
+            vec![(index, 0)]
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -245,12 +280,19 @@ fn packed(spec: &TensorSpec, schema: &Schema, names: &[String]) -> Result<Source
     let row_shape = match rest {
         [] if names.len() == 1 => Vec::new(),
         [width] if *width < 0 || usize::try_from(*width) == Ok(names.len()) => vec![names.len()],
-        _ => return Err(BindError::Width { input: spec.to_string(), columns: names.len() }),
+        _ => {
+            return Err(BindError::Width {
+                input: spec.to_string(),
+                columns: names.len(),
+            });
+        }
     };
     let mut nullable = Vec::new();
     let mut slots = Vec::with_capacity(names.len());
     for (place, name) in names.iter().enumerate() {
-        let found = schema.index_of(name).and_then(|i| Some((i, schema.field(i)?, schema.slot(i)?)));
+        let found = schema
+            .index_of(name)
+            .and_then(|i| Some((i, schema.field(i)?, schema.slot(i)?)));
         let Some((index, field, slot)) = found else {
             return Err(BindError::MissingColumn {
                 input: spec.to_string(),
@@ -261,7 +303,10 @@ fn packed(spec: &TensorSpec, schema: &Schema, names: &[String]) -> Result<Source
         };
         fit_type(spec, field)?;
         if !field.is_scalar() {
-            return Err(BindError::Shape { input: spec.to_string(), column: field.to_string() });
+            return Err(BindError::Shape {
+                input: spec.to_string(),
+                column: field.to_string(),
+            });
         }
         if field.nullable {
             nullable.push((index, place));
@@ -269,9 +314,17 @@ fn packed(spec: &TensorSpec, schema: &Schema, names: &[String]) -> Result<Source
         slots.push(slot);
     }
     let Some(packed) = Packed::new(&slots) else {
-        return Err(BindError::Width { input: spec.to_string(), columns: names.len() });
+        return Err(BindError::Width {
+            input: spec.to_string(),
+            columns: names.len(),
+        });
     };
-    Ok(Source { input: spec.name.clone(), row_shape, from: From::Packed(packed), nullable })
+    Ok(Source {
+        input: spec.name.clone(),
+        row_shape,
+        from: From::Packed(packed),
+        nullable,
+    })
 }
 
 fn fit_type(spec: &TensorSpec, field: &Field) -> Result<(), BindError> {
@@ -282,5 +335,9 @@ fn fit_type(spec: &TensorSpec, field: &Field) -> Result<(), BindError> {
         (DataType::Bytes, DataType::Text) => "declare the column as text",
         _ => "declare the column with the model's type, or convert it in a transform",
     };
-    Err(BindError::Type { input: spec.to_string(), column: field.to_string(), hint })
+    Err(BindError::Type {
+        input: spec.to_string(),
+        column: field.to_string(),
+        hint,
+    })
 }

@@ -30,11 +30,18 @@ pub(super) fn plan(signature: &Signature, outputs: &OutputSpec) -> Result<(Selec
                 declared.clone()
             }
             Some(declared) => {
-                return Err(BindError::DeclaredShape { output: spec.to_string(), declared: declared.clone() });
+                return Err(BindError::DeclaredShape {
+                    output: spec.to_string(),
+                    declared: declared.clone(),
+                });
             }
             None => rest
                 .iter()
-                .map(|&d| u32::try_from(d).map_err(|_| BindError::OpenShape { output: spec.to_string() }))
+                .map(|&d| {
+                    u32::try_from(d).map_err(|_| BindError::OpenShape {
+                        output: spec.to_string(),
+                    })
+                })
                 .collect::<Result<_, _>>()?,
         };
         fields.push(Field::new(&spec.name, spec.data_type).with_shape(shape));
@@ -49,9 +56,16 @@ pub(super) fn batch(
     outputs: Vec<Tensor>,
     rows: usize,
 ) -> Result<Batch, InferenceError> {
-    let fail = |output: &str, message: String| InferenceError::Output { output: output.into(), message };
+    let fail = |output: &str, message: String| InferenceError::Output {
+        output: output.into(),
+        message,
+    };
     if outputs.len() != schema.len() {
-        let message = format!("there are {} outputs where {} were planned", outputs.len(), schema.len());
+        let message = format!(
+            "there are {} outputs where {} were planned",
+            outputs.len(),
+            schema.len()
+        );
         return Err(fail("*", message));
     }
     let mut blocks: Vec<Option<Values>> = vec![None; schema.blocks().len()];
@@ -87,7 +101,8 @@ fn append(values: &mut Values, more: Values) -> Result<(), String> {
     fn texts(list: &mut VarLen, more: &VarLen) -> Result<(), String> {
         for i in 0..more.len() {
             let element = more.get(i).unwrap_or_default();
-            list.push(element).ok_or("the outputs hold more than 4 GiB of text")?;
+            list.push(element)
+                .ok_or("the outputs hold more than 4 GiB of text")?;
         }
         Ok(())
     }

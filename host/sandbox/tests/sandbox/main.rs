@@ -17,3 +17,4 @@ mod models;
 mod support;
 mod uploads;
 mod wasi;
+mod zz_py;
