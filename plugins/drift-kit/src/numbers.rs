@@ -94,11 +94,12 @@ fn below(sorted: &[f64], limit: f64) -> usize {
 /// none.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let finite = || values.iter().copied().filter(|v| v.is_finite());
-    // Divided by the largest magnitude first: squares of huge and tiny values stay in range.
-    let scale = finite().fold(0.0f64, |largest, v| largest.max(v.abs()));
-    if scale == 0.0 {
+    // Divided by their magnitude first: squares of huge and tiny values stay in range.
+    let largest = finite().fold(0.0f64, |largest, v| largest.max(v.abs()));
+    if largest == 0.0 {
         return (0.0, 0.0);
     }
+    let scale = magnitude(largest);
     let count = finite().count() as f64;
     let mean = finite().map(|v| v / scale).sum::<f64>() / count;
     let variance = finite().map(|v| (v / scale - mean).powi(2)).sum::<f64>() / count;
@@ -142,6 +143,13 @@ impl NumberSketch {
             && self.values.is_sorted()
             && self.summary.is_sound()
     }
+}
+
+/// The power of two at or below a positive number: to divide by it changes no digit. The smallest
+/// normal double for anything below that.
+pub fn magnitude(x: f64) -> f64 {
+    const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
+    f64::from_bits(x.to_bits() & EXPONENT).max(f64::MIN_POSITIVE)
 }
 
 /// What a report says of the reference.
@@ -321,8 +329,26 @@ mod tests {
         assert_eq!(mean_and_deviation(&[0.1; 30]).1, 0.0);
         let (mean, deviation) = mean_and_deviation(&[-f64::MAX, f64::MAX]);
         assert_eq!((mean, deviation), (0.0, f64::MAX));
+        assert_eq!(
+            mean_and_deviation(&[1.0, 2.0, 6.0]),
+            (3.0, (14.0f64 / 3.0).sqrt())
+        );
         let (mean, deviation) = mean_and_deviation(&[1e-310, 3e-310, f64::INFINITY]);
         assert!((mean / 2e-310 - 1.0).abs() < 1e-9 && (deviation / 1e-310 - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn magnitudes_are_powers_of_two() {
+        let cases = [
+            (1.0, 1.0),
+            (3.9, 2.0),
+            (0.3, 0.25),
+            (f64::MAX, 2f64.powi(1023)),
+            (5e-324, f64::MIN_POSITIVE),
+        ];
+        for (x, expected) in cases {
+            assert_eq!(magnitude(x), expected);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use drift_kit::testing::{numeric, numeric_schema, numeric_with_missing, only};
 use proptest::prelude::*;
 use serde::Deserialize;
 
+#[derive(Debug)]
 struct Psi;
 
 impl Distance for Psi {

@@ -4,7 +4,7 @@
 //! value has to travel to turn one sample into the other, in the column's own unit
 //! (`scipy.stats.wasserstein_distance`).
 
-use crate::numbers::thin;
+use crate::numbers::{magnitude, thin};
 use crate::rng::Rng;
 use crate::stats::tail::gamma_sf;
 
@@ -21,24 +21,19 @@ const PERMUTED_VALUES_MAX: usize = 8_192;
 
 /// `W` of two sorted samples of finite numbers; 0 if either is empty. At most `f64::MAX`.
 pub fn wasserstein_distance(reference: &[f64], current: &[f64]) -> f64 {
-    // Divided first, so that the difference of two huge values doesn't overflow.
-    let scale = largest_magnitude(reference).max(largest_magnitude(current));
-    if scale == 0.0 {
+    let Some(scale) = scale(reference, current) else {
         return 0.0;
-    }
+    };
     (scaled_distance(reference, current, scale) * scale).min(f64::MAX)
 }
 
-/// `W` as a share of the largest magnitude in either sample.
+/// `W` divided by the scale of the samples.
 fn scaled_distance(reference: &[f64], current: &[f64], scale: f64) -> f64 {
     let (n, m) = (reference.len() as f64, current.len() as f64);
     let (mut a, mut b) = (reference.iter().peekable(), current.iter().peekable());
     let (mut below_a, mut below_b) = (0.0, 0.0);
     let mut previous: Option<f64> = None;
     let mut area = 0.0;
-    if reference.is_empty() || current.is_empty() {
-        return 0.0;
-    }
     loop {
         let (from_a, value) = match (a.peek(), b.peek()) {
             (Some(&&x), Some(&&y)) => (x <= y, x.min(y)),
@@ -61,9 +56,17 @@ fn scaled_distance(reference: &[f64], current: &[f64], scale: f64) -> f64 {
     }
 }
 
-fn largest_magnitude(sorted: &[f64]) -> f64 {
-    let ends = sorted.first().into_iter().chain(sorted.last());
-    ends.fold(0.0, |largest, v| largest.max(v.abs()))
+/// What values are divided by, so that the difference of two huge ones doesn't overflow; `None` where
+/// all are 0 or a sample is empty.
+fn scale(reference: &[f64], current: &[f64]) -> Option<f64> {
+    let ends = [
+        reference.first()?,
+        reference.last()?,
+        current.first()?,
+        current.last()?,
+    ];
+    let largest = ends.into_iter().fold(0.0f64, |largest, v| largest.max(v.abs()));
+    (largest > 0.0).then(|| magnitude(largest))
 }
 
 /// Probability of a distance at least this large if both samples came from one distribution.
@@ -72,10 +75,9 @@ fn largest_magnitude(sorted: &[f64]) -> f64 {
 ///
 /// `full` are the numbers of values that the two samples stand for, where they are sketches.
 pub fn wasserstein_p_value(reference: &[f64], current: &[f64], full: (u64, u64)) -> f64 {
-    let scale = largest_magnitude(reference).max(largest_magnitude(current));
-    if scale == 0.0 || reference.is_empty() || current.is_empty() {
+    let Some(scale) = scale(reference, current) else {
         return 1.0;
-    }
+    };
     let observed = scaled_distance(reference, current, scale);
     let (n, m) = (full.0 as f64, full.1 as f64);
     // Thin both to the same share, at least two values each.
@@ -110,7 +112,7 @@ fn effective(n: f64, m: f64) -> f64 {
     n * m / (n + m)
 }
 
-/// Distances between neighbours of the pooled, sorted sample, as shares of `scale`.
+/// Distances between neighbours of the pooled, sorted sample, divided by `scale`.
 fn gaps(a: &[f64], b: &[f64], scale: f64) -> Vec<f64> {
     let mut pooled: Vec<f64> = a.iter().chain(b).map(|v| v / scale).collect();
     pooled.sort_unstable_by(f64::total_cmp);
