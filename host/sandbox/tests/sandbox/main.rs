@@ -17,4 +17,3 @@ mod models;
 mod support;
 mod uploads;
 mod wasi;
-mod zz_py;
