@@ -20,22 +20,11 @@ use std::sync::Arc;
 use caisson_plugin::{About, Batch, DataType, DriftCheck, DriftReport, Error, Need, Schema};
 use drift_kit::categories::CategorySketch;
 use drift_kit::check::{Method, PerFeature};
-use drift_kit::config::{Defaults, Rules};
+use drift_kit::config::{Defaults, RulesAlone};
 use drift_kit::features::{CATEGORIES, Feature, Kind};
 use drift_kit::sample::Values;
 use drift_kit::stats::contingency::homogeneity;
 use drift_kit::verdict::{Evidence, Finding};
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-/// Settings of `chi-square`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Columns and thresholds.
-    #[serde(flatten)]
-    pub rules: Rules,
-}
 
 /// The drift check.
 #[derive(Debug)]
@@ -83,7 +72,7 @@ impl Method for Pearson {
 }
 
 impl DriftCheck for ChiSquare {
-    type Config = Config;
+    type Config = RulesAlone;
 
     const ABOUT: About = About {
         name: Pearson::NAME,
@@ -98,7 +87,7 @@ impl DriftCheck for ChiSquare {
                drift in itself where it changes by 5 points or more.",
     };
 
-    fn configure(config: Config, input: &Arc<Schema>) -> Result<Self, Error> {
+    fn configure(config: RulesAlone, input: &Arc<Schema>) -> Result<Self, Error> {
         let need = match config.rules.columns.names() {
             None => TEXT_OR_BOOLEAN,
             Some(_) => CATEGORIES,

@@ -43,6 +43,15 @@ pub struct Rules {
     pub per_column: BTreeMap<String, ColumnRules>,
 }
 
+/// Settings of a check that has none of its own.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RulesAlone {
+    /// Columns and thresholds.
+    #[serde(flatten)]
+    pub rules: Rules,
+}
+
 /// Overrides for one column.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

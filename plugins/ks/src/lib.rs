@@ -15,23 +15,12 @@ use std::sync::Arc;
 
 use caisson_plugin::{About, Batch, DriftCheck, DriftReport, Error, Schema};
 use drift_kit::check::{Method, PerFeature};
-use drift_kit::config::{Defaults, Rules};
+use drift_kit::config::{Defaults, RulesAlone};
 use drift_kit::features::{Feature, Kind, NUMBERS};
 use drift_kit::numbers::NumberSketch;
 use drift_kit::sample::Values;
 use drift_kit::stats::ks::{ks_p_value, ks_statistic};
 use drift_kit::verdict::{Evidence, Finding};
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-/// Settings of `ks`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Columns and thresholds.
-    #[serde(flatten)]
-    pub rules: Rules,
-}
 
 /// The drift check.
 #[derive(Debug)]
@@ -72,7 +61,7 @@ impl Method for KolmogorovSmirnov {
 }
 
 impl DriftCheck for Ks {
-    type Config = Config;
+    type Config = RulesAlone;
 
     const ABOUT: About = About {
         name: KolmogorovSmirnov::NAME,
@@ -86,7 +75,7 @@ impl DriftCheck for Ks {
                values, is drift in itself where it changes by 5 points or more.",
     };
 
-    fn configure(config: Config, input: &Arc<Schema>) -> Result<Self, Error> {
+    fn configure(config: RulesAlone, input: &Arc<Schema>) -> Result<Self, Error> {
         PerFeature::new(KolmogorovSmirnov, &config.rules, input, NUMBERS, |_| Kind::Number).map(Self)
     }
 

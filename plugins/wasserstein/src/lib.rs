@@ -16,23 +16,12 @@ use std::sync::Arc;
 
 use caisson_plugin::{About, Batch, DriftCheck, DriftReport, Error, Schema};
 use drift_kit::check::{Method, PerFeature};
-use drift_kit::config::{Defaults, Rules};
+use drift_kit::config::{Defaults, RulesAlone};
 use drift_kit::features::{Feature, Kind, NUMBERS};
 use drift_kit::numbers::{NumberSketch, mean_and_deviation};
 use drift_kit::sample::{Infinity, Values};
 use drift_kit::stats::wasserstein::{wasserstein_distance, wasserstein_p_value};
 use drift_kit::verdict::{Evidence, Finding};
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-/// Settings of `wasserstein`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Columns and thresholds.
-    #[serde(flatten)]
-    pub rules: Rules,
-}
 
 /// The drift check.
 #[derive(Debug)]
@@ -90,7 +79,7 @@ fn in_deviations(distance: f64, reference: &NumberSketch, current: &[f64]) -> f6
 }
 
 impl DriftCheck for Wasserstein {
-    type Config = Config;
+    type Config = RulesAlone;
 
     const ABOUT: About = About {
         name: Distance::NAME,
@@ -105,7 +94,7 @@ impl DriftCheck for Wasserstein {
                itself where it changes by 5 points or more.",
     };
 
-    fn configure(config: Config, input: &Arc<Schema>) -> Result<Self, Error> {
+    fn configure(config: RulesAlone, input: &Arc<Schema>) -> Result<Self, Error> {
         PerFeature::new(Distance, &config.rules, input, NUMBERS, |_| Kind::Number).map(Self)
     }
 

@@ -91,7 +91,8 @@ pub enum DriftStatus {
 /// How one feature of the current data stands to the reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureDrift {
-    /// The field's name, or `*` for a verdict on all features together.
+    /// The field's name, `name[1, 2]` for one element of a field with a shape, or `*` for a verdict
+    /// on all features together.
     pub feature: String,
     /// Name of the statistic, such as `ks`, `psi`, `wasserstein`.
     pub method: String,
