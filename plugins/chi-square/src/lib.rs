@@ -111,7 +111,8 @@ mod tests {
     use caisson_plugin::DriftStatus;
     use caisson_plugin::testing::{Configured, batch, configure, json, schema};
     use drift_kit::testing::{
-        assert_relative, categorical, categorical_schema, number, numbers, only, reference,
+        assert_relative, categorical, categorical_schema, documented, documented_schema, number, numbers,
+        only, reference,
     };
 
     use super::*;
@@ -213,5 +214,12 @@ mod tests {
                 .contains("`x: fp32` is not text, boolean or integer"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn documented_configs_are_accepted() {
+        for config in documented("`chi-square`") {
+            configure::<ChiSquare>(config, &documented_schema()).unwrap();
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use caisson_plugin::testing::{Configured, config_schema, configure, json, schema};
 use caisson_plugin::{Batch, BatchBuilder, DataType, DriftReport, DriftStatus, FeatureDrift, Field, Schema};
 use drift_kit::rng::Rng;
+use drift_kit::testing::{documented, documented_schema};
 use plugin_domain_classifier::DomainClassifier;
 
 /// Uniform between 0 and 1.
@@ -286,4 +287,11 @@ fn configs_that_make_no_sense_are_refused() {
             .to_string()
             .contains("importance_threshold")
     );
+}
+
+#[test]
+fn documented_configs_are_accepted() {
+    for config in documented("`domain-classifier`") {
+        configure::<DomainClassifier>(config, &documented_schema()).unwrap();
+    }
 }

@@ -105,6 +105,45 @@ pub fn categorical(counts: &[f64]) -> Batch {
     builder.finish().expect("a batch of its schema")
 }
 
+/// The configs that `plugins/DRIFT.md` shows under a heading.
+///
+/// # Panics
+///
+/// Where there is none, or one isn't JSON.
+pub fn documented(heading: &str) -> Vec<Value> {
+    let text = include_str!("../../DRIFT.md");
+    let section = text
+        .split("\n## ")
+        .find_map(|section| section.strip_prefix(heading)?.strip_prefix('\n'))
+        .expect("there is such a heading");
+    let blocks = section.split("```json\n").skip(1);
+    let configs: Vec<Value> = blocks
+        .filter_map(|block| block.split("```").next())
+        .map(|json| serde_json::from_str(json).expect("the block is JSON"))
+        .collect();
+    assert!(!configs.is_empty(), "no config is shown under {heading}");
+    configs
+}
+
+/// The columns that those configs name.
+///
+/// # Panics
+///
+/// Never.
+pub fn documented_schema() -> Arc<Schema> {
+    let fields = [
+        ("recency", DataType::Fp32),
+        ("frequency", DataType::Int32),
+        ("monetary_value", DataType::Fp32),
+        ("age", DataType::Fp32),
+        ("shop", DataType::Int64),
+        ("plan", DataType::Text),
+        ("country", DataType::Text),
+    ];
+    let fields = fields.map(|(name, data_type)| Field::new(name, data_type));
+    Arc::new(Schema::new(fields.into()).expect("a schema"))
+}
+
 /// The only feature of a report.
 ///
 /// # Panics

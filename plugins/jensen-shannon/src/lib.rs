@@ -88,8 +88,8 @@ mod tests {
     use caisson_plugin::DriftStatus;
     use caisson_plugin::testing::{Configured, configure, json};
     use drift_kit::testing::{
-        assert_relative, categorical, categorical_schema, number, numbers, numeric, numeric_schema, only,
-        reference,
+        assert_relative, categorical, categorical_schema, documented, documented_schema, number, numbers,
+        numeric, numeric_schema, only, reference,
     };
 
     use super::*;
@@ -134,5 +134,15 @@ mod tests {
         assert_eq!(only(constant).statistic, Some(1.0));
         let error = configure::<JensenShannon>(json!({"zeros": "half-row"}), &numeric_schema()).unwrap_err();
         assert!(error.to_string().contains("unknown field `zeros`"));
+    }
+
+    #[test]
+    fn documented_configs_are_accepted() {
+        for config in documented("`jensen-shannon`")
+            .into_iter()
+            .chain(documented("Settings of all"))
+        {
+            configure::<JensenShannon>(config, &documented_schema()).unwrap();
+        }
     }
 }

@@ -95,7 +95,8 @@ mod tests {
     use caisson_plugin::DriftStatus;
     use caisson_plugin::testing::{Configured, config_schema, configure, json};
     use drift_kit::testing::{
-        assert_relative, number, numbers, numeric, numeric_schema, numeric_with_missing, only, reference,
+        assert_relative, documented, documented_schema, number, numbers, numeric, numeric_schema,
+        numeric_with_missing, only, reference,
     };
 
     use super::*;
@@ -210,6 +211,16 @@ mod tests {
             "per_column",
         ] {
             assert!(schema.contains(&format!("\"{key}\"")), "{key} in {schema}");
+        }
+    }
+
+    #[test]
+    fn documented_configs_are_accepted() {
+        for config in documented("`ks`")
+            .into_iter()
+            .chain(documented("Settings of all"))
+        {
+            configure::<Ks>(config, &documented_schema()).unwrap();
         }
     }
 }

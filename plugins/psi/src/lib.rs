@@ -104,8 +104,8 @@ mod tests {
     use caisson_plugin::DriftStatus;
     use caisson_plugin::testing::{Configured, configure, json};
     use drift_kit::testing::{
-        assert_relative, categorical, categorical_schema, number, numbers, numeric, numeric_schema, only,
-        reference,
+        assert_relative, categorical, categorical_schema, documented, documented_schema, number, numbers,
+        numeric, numeric_schema, only, reference,
     };
 
     use super::*;
@@ -210,5 +210,15 @@ mod tests {
         assert!(error(json!({"edges": {"x": [1, 1]}})).contains("edges of `x` must be 1 to 99 ascending"));
         assert!(error(json!({"edges": {"y": [1]}})).contains("`edges` has `y`"));
         assert!(error(json!({"categorical": ["x"]})).contains("`x: fp64?` is not"));
+    }
+
+    #[test]
+    fn documented_configs_are_accepted() {
+        for config in documented("`psi`")
+            .into_iter()
+            .chain(documented("Settings of all"))
+        {
+            configure::<Psi>(config, &documented_schema()).unwrap();
+        }
     }
 }

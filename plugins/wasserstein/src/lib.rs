@@ -113,7 +113,10 @@ caisson_plugin::export!(drift_check: Wasserstein);
 mod tests {
     use caisson_plugin::DriftStatus;
     use caisson_plugin::testing::{Configured, configure, json};
-    use drift_kit::testing::{assert_relative, number, numbers, numeric, numeric_schema, only, reference};
+    use drift_kit::testing::{
+        assert_relative, documented, documented_schema, number, numbers, numeric, numeric_schema, only,
+        reference,
+    };
 
     use super::*;
 
@@ -208,5 +211,15 @@ mod tests {
         );
         let huge = found(&[-f64::MAX; 40], &[f64::MAX; 40]);
         assert!(huge.statistic.unwrap().is_finite() && huge.effect_size.unwrap().is_finite());
+    }
+
+    #[test]
+    fn documented_configs_are_accepted() {
+        for config in documented("`wasserstein`")
+            .into_iter()
+            .chain(documented("Settings of all"))
+        {
+            configure::<Wasserstein>(config, &documented_schema()).unwrap();
+        }
     }
 }
