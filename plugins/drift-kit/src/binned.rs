@@ -34,7 +34,7 @@ pub struct Bins {
     /// value that alone fills more than its share gets a bin of its own.
     pub bins: Option<usize>,
     /// Inner edges for columns that are to have bins of meaning, ascending: value v is in bin i
-    /// where edges[i-1] <= v < edges[i]; below the first and from the last on are bins too.
+    /// where `edges[i-1] <= v < edges[i]`; below the first and from the last on are bins too.
     pub edges: BTreeMap<String, Vec<f64>>,
     /// Integer columns whose values are names rather than amounts.
     pub categorical: Vec<String>,
