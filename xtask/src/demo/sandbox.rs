@@ -38,6 +38,7 @@ fn refused_row(api: &Api, good: &[Value]) -> Result<()> {
         answer.body
     );
     tell("a customer who bought four weeks in the future", &answer);
+    println!("     row {}, column {}", place["row"], place["column"]);
     Ok(())
 }
 
@@ -84,12 +85,13 @@ fn stopped(api: &Api, good: &[Value], behave: &str, does: &str, status: u16) -> 
 /// A pipeline whose second stage wants a column that the first one doesn't leave: refused before it
 /// serves anything.
 fn misfit(api: &Api) -> Result<()> {
+    publish::push(api, "target/plugins/one-hot.wasm")?;
     let deployment = json!({
         "name": "misfit",
-        "input": [{"name": "country", "type": "text"}, {"name": "spend", "type": "fp32"}],
+        "input": [{"name": "country", "type": "text"}],
         "transforms": [
-            {"plugin": "log1p", "config": {"columns": ["spend"]}},
-            {"plugin": "standardize", "config": {"columns": {"country": {"mean": 0.0, "scale": 1.0}}}},
+            {"plugin": "one-hot", "config": {"columns": {"country": {"categories": ["uk", "us"]}}}},
+            {"plugin": "impute", "config": {"columns": {"country": "uk"}}},
         ],
     });
     let answer = api.post_json("/v1/deployments", &deployment)?;
@@ -98,8 +100,9 @@ fn misfit(api: &Api) -> Result<()> {
         "a deployment that can't work was taken: {}",
         answer.body
     );
+    // What the one side asks for, and what the other gives.
     let error = answer.text("error");
-    for side in ["log1p", "standardize", "country"] {
+    for side in ["impute", "`country`", "`country_uk`"] {
         ensure!(error.contains(side), "the refusal doesn't name {side}: {error}");
     }
     ensure!(
