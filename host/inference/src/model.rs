@@ -329,7 +329,7 @@ impl Inner {
         drop(slot);
         let took = started.elapsed();
         if stopped {
-            self.pace.note(elements, took);
+            self.pace.note_stopped(elements, took);
             return Err(InferenceError::Deadline);
         }
         let result =

@@ -10,6 +10,9 @@ pub(crate) const INLINE_MAX: Duration = Duration::from_micros(100);
 /// A new measurement's weight in the average: 1 / 4, so a model that was slow once (its first run
 /// allocates) is inline again after a few runs.
 const WEIGHT_SHIFT: u32 = 2;
+/// How many averages a single run may count as: the average then rises by half at most, and a 7 µs model
+/// that has really become slow is known to be so after seven runs.
+const RISE_MAX: u64 = 3;
 /// Size classes: 0 elements, 1, 2 to 3, 4 to 7, ….
 const CLASSES: usize = usize::BITS as usize + 1;
 
@@ -36,21 +39,35 @@ impl Pace {
         nanoseconds != 0 && u128::from(nanoseconds) <= INLINE_MAX.as_nanos()
     }
 
-    /// Note how long such a run took. Two notes at the same moment may lose one of them, which only
-    /// delays the average.
+    /// Note how long such a run took. A busy machine interrupts runs for milliseconds, so a longer time
+    /// than [`RISE_MAX`] averages counts as that. Two notes at the same moment may lose one of them, which
+    /// only delays the average.
     pub(crate) fn note(&self, elements: usize, took: Duration) {
         let Some(average) = self.class(elements) else {
             return;
         };
-        let sample = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let sample = nanoseconds(took);
         let old = average.load(Ordering::Relaxed);
         let new = if old == 0 {
             sample
         } else {
+            let sample = sample.min(old.saturating_mul(RISE_MAX));
             old - (old >> WEIGHT_SHIFT) + (sample >> WEIGHT_SHIFT)
         };
         average.store(new.max(1), Ordering::Relaxed);
     }
+
+    /// Note that such a run was stopped after so long: the next ones of its size are not taken for
+    /// short.
+    pub(crate) fn note_stopped(&self, elements: usize, took: Duration) {
+        if let Some(average) = self.class(elements) {
+            average.fetch_max(nanoseconds(took.max(INLINE_MAX * 2)), Ordering::Relaxed);
+        }
+    }
+}
+
+fn nanoseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -75,10 +92,22 @@ mod tests {
             pace.note(10, Duration::from_micros(7));
         }
         assert!(pace.is_short(10));
-        for _ in 0..2 {
-            pace.note(10, Duration::from_millis(1));
+        pace.note(10, Duration::from_millis(4));
+        assert!(pace.is_short(10), "one interrupted run");
+        for _ in 0..10 {
+            pace.note(10, Duration::from_millis(4));
         }
         assert!(!pace.is_short(10));
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_counts_at_once() {
+        let pace = Pace::default();
+        for took in [Duration::from_secs(1), Duration::from_micros(1)] {
+            pace.note(10, Duration::from_micros(7));
+            pace.note_stopped(10, took);
+            assert!(!pace.is_short(10));
+        }
     }
 
     #[test]
@@ -86,6 +115,7 @@ mod tests {
         let pace = Pace::default();
         for took in [Duration::ZERO, Duration::MAX, Duration::MAX, Duration::ZERO] {
             pace.note(usize::MAX, took);
+            pace.note_stopped(usize::MAX, took);
         }
         assert!(!pace.is_short(usize::MAX));
     }

@@ -65,11 +65,10 @@ impl Packed {
     }
 
     fn rows_of<T: Copy + Default>(&self, block: &[T], rows: usize) -> Option<Vec<T>> {
-        let columns = self
-            .columns
-            .iter()
-            .map(|&column| block.get(column * rows..(column + 1) * rows))
-            .collect::<Option<Vec<_>>>()?;
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for &column in &self.columns {
+            columns.push(block.get(column * rows..(column + 1) * rows)?);
+        }
         if let [only] = columns.as_slice() {
             return Some(only.to_vec());
         }
