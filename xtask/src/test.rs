@@ -8,22 +8,25 @@ use crate::{cargo, onnxruntime, root, setup};
 /// Run the tests of the whole workspace, or of what `pass` says.
 pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
     setup::run(wasm, false)?;
-    let everything: &[&str] = if pass.is_empty() { &["--workspace"] } else { &[] };
     let nextest = cargo()
         .args(["nextest", "--version"])
         .output()
         .is_ok_and(|output| output.status.success());
-    let runner: &[&str] = if nextest {
-        &["nextest", "run"]
-    } else {
-        &["test", "--lib", "--bins", "--tests"]
-    };
-    cargo_run(wasm, &[runner, everything].concat(), pass)?;
-    // Nextest runs no doc tests.
-    if pass.is_empty() {
-        cargo_run(wasm, &["test", "--doc", "--workspace", "--quiet"], &[])?;
+    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
+    if !pass.is_empty() {
+        return cargo_run(wasm, runner, pass);
     }
-    Ok(())
+    // Always of the whole workspace: another choice of packages would choose other features, and
+    // build the large dependencies once more. The end-to-end tests run by name alone (`test = false`),
+    // and nextest runs no doc tests.
+    let all: &[&str] = if nextest {
+        &["--workspace"]
+    } else {
+        &["--workspace", "--lib", "--bins", "--tests"]
+    };
+    cargo_run(wasm, &[runner, all].concat(), &[])?;
+    cargo_run(wasm, &[runner, &["--workspace", "--test", "e2e"]].concat(), &[])?;
+    cargo_run(wasm, &["test", "--workspace", "--doc", "--quiet"], &[])
 }
 
 fn cargo_run(wasm: Option<Route>, args: &[&str], pass: &[String]) -> Result<()> {
