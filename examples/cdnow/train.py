@@ -84,6 +84,7 @@ def main():
         options={id(model): {"zipmap": False}},
         target_opset={"": 21, "ai.onnx.ml": 3},
     )
+    onnx_model.graph.name = "cdnow-repurchase"  # skl2onnx makes up a new one each time
     (HERE / "model.onnx").write_bytes(onnx_model.SerializeToString())
 
     session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), providers=["CPUExecutionProvider"])
