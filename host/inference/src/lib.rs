@@ -17,6 +17,19 @@
 //! operators), or cap the memory that an operator takes. This crate knows nothing of HTTP, tenants,
 //! WebAssembly or the registry.
 
+// The unit tests share the integration tests' fixtures, which name the crate from outside.
+#[cfg(test)]
+extern crate self as caisson_inference;
+#[cfg(test)]
+#[path = "../tests/suite/fixtures.rs"]
+#[allow(dead_code, reason = "the integration tests need more of it")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of tests fail like the tests"
+)]
+mod fixtures;
+
 mod batch;
 mod bytes;
 mod check;
@@ -28,6 +41,7 @@ mod pace;
 mod runtime;
 mod session;
 mod signature;
+mod slot;
 mod tensor;
 mod threads;
 mod value;

@@ -16,21 +16,17 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{IoBinding, Session, SessionInputValue};
-use ort::value::DynValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::deadline::Watch;
 use crate::error::{InferenceError, tidy};
 use crate::onnx_file;
-use crate::pace::Pace;
+use crate::pace::{Known, Pace};
 use crate::runtime::Runtime;
 use crate::session::{self, Placement, SessionOptions};
 use crate::signature::{Signature, TensorSpec, list};
-use crate::tensor::{Input, InputValues, Tensor};
+use crate::slot::Slot;
+use crate::tensor::{Input, Tensor};
 use crate::threads::{self, Refused};
-use crate::value::{from_ort, to_ort};
 
 /// A loaded model. Cheap to clone; its sessions go when the last clone does.
 #[derive(Clone)]
@@ -176,12 +172,17 @@ impl Model {
         let inner = &self.0;
         let (inputs, elements) = inner.order(inputs)?;
         let permit = inner.acquire(deadline).await?;
-        if inner.pace.is_short(elements) {
-            return inner.run(inputs, elements, outputs, deadline, None);
+        let run = Run {
+            elements,
+            outputs,
+            deadline,
+            how: inner.how(elements, outputs),
+            abandoned: None,
+        };
+        if run.how == How::Short {
+            return inner.run(inputs, run);
         }
-        inner
-            .run_elsewhere(permit, inputs, elements, outputs, deadline)
-            .await
+        inner.run_elsewhere(permit, inputs, run).await
     }
 
     /// Run the model on this thread, however long it takes. For threads that may block.
@@ -197,8 +198,35 @@ impl Model {
     ) -> Result<Vec<Tensor>, InferenceError> {
         let (inputs, elements) = self.0.order(inputs)?;
         let _permit = self.0.acquire_blocking(deadline)?;
-        self.0.run(inputs, elements, outputs, deadline, None)
+        let run = Run {
+            elements,
+            outputs,
+            deadline,
+            how: self.0.how(elements, outputs),
+            abandoned: None,
+        };
+        self.0.run(inputs, run)
     }
+}
+
+/// What a run is to do, besides its inputs.
+struct Run<'a> {
+    elements: usize,
+    outputs: &'a Selection,
+    deadline: Instant,
+    how: How,
+    abandoned: Option<Arc<AtomicBool>>,
+}
+
+/// How a run goes about its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// It is known to be short: compute everything, because choosing costs a microsecond.
+    Short,
+    /// It may be long, and everything is wanted or has to be measured again.
+    Whole,
+    /// It is long: compute only what is wanted.
+    Chosen,
 }
 
 impl Inner {
@@ -273,23 +301,43 @@ impl Inner {
         Ok(place)
     }
 
+    fn how(&self, elements: usize, outputs: &Selection) -> How {
+        match (self.pace.of(elements), &outputs.0) {
+            (Known::Short, _) => How::Short,
+            (Known::Long, Some(_)) => How::Chosen,
+            (Known::Long, None) | (Known::No, _) => How::Whole,
+        }
+    }
+
     async fn run_elsewhere(
         self: &Arc<Self>,
         permit: OwnedSemaphorePermit,
         inputs: Vec<Input<'_>>,
-        elements: usize,
-        outputs: &Selection,
-        deadline: Instant,
+        run: Run<'_>,
     ) -> Result<Vec<Tensor>, InferenceError> {
+        let Run {
+            elements,
+            deadline,
+            how,
+            ..
+        } = run;
         let abandoned = Arc::new(AtomicBool::new(false));
         let _leaving = Leaving(Arc::clone(&abandoned));
         let (answer, wait) = oneshot::channel();
         let inner = Arc::clone(self);
         let inputs: Vec<_> = inputs.into_iter().map(Input::into_owned).collect();
-        let outputs = outputs.clone();
+        let outputs = run.outputs.clone();
         let job = move || {
             if !abandoned.load(Ordering::Relaxed) {
-                let result = inner.run(inputs, elements, &outputs, deadline, Some(abandoned));
+                let abandoned = Some(abandoned);
+                let run = Run {
+                    elements,
+                    outputs: &outputs,
+                    deadline,
+                    how,
+                    abandoned,
+                };
+                let result = inner.run(inputs, run);
                 drop(permit);
                 // Nobody waits if the request is gone.
                 let _ = answer.send(result);
@@ -309,33 +357,39 @@ impl Inner {
     }
 
     /// Run on this thread. The caller holds a permit.
-    fn run(
-        &self,
-        inputs: Vec<Input<'_>>,
-        elements: usize,
-        outputs: &Selection,
-        deadline: Instant,
-        abandoned: Option<Arc<AtomicBool>>,
-    ) -> Result<Vec<Tensor>, InferenceError> {
+    fn run(&self, inputs: Vec<Input<'_>>, run: Run<'_>) -> Result<Vec<Tensor>, InferenceError> {
+        let chosen = run.outputs.0.as_deref();
+        if let Some(at) = chosen.and_then(|c| c.iter().find(|&&at| at >= self.output_names.len())) {
+            return Err(InferenceError::Outputs {
+                what: "unknown",
+                name: format!("#{at}"),
+                expected: list(&self.signature.outputs),
+            });
+        }
         let started = Instant::now();
-        if started >= deadline {
+        if started >= run.deadline {
             return Err(InferenceError::Deadline);
         }
         let mut slot = self.slot()?;
-        slot.watch.start(deadline, abandoned);
+        slot.watch.start(run.deadline, run.abandoned);
         // ort asserts what it believes of ONNX Runtime; where it errs, one run fails.
-        let result = catch_unwind(AssertUnwindSafe(|| slot.run(self, inputs, outputs)));
+        let result = catch_unwind(AssertUnwindSafe(|| match chosen {
+            Some(chosen) if run.how == How::Chosen => slot.run_chosen(&self.output_names, inputs, chosen),
+            _ => slot.run_whole(&self.output_names, inputs, chosen),
+        }));
         let stopped = slot.watch.end();
         drop(slot);
         let took = started.elapsed();
         if stopped {
-            self.pace.note_stopped(elements, took);
+            self.pace.note_stopped(run.elements, took);
             return Err(InferenceError::Deadline);
         }
         let result =
             result.unwrap_or_else(|_| Err(InferenceError::Run("ONNX Runtime's binding panicked".into())))?;
-        // A run that failed says nothing of how long one takes.
-        self.pace.note(elements, took);
+        // A run that failed, or that left something out, doesn't say how long a whole one takes.
+        if run.how != How::Chosen {
+            self.pace.note(run.elements, took);
+        }
         Ok(result)
     }
 
@@ -388,131 +442,6 @@ fn fits(input: &Input<'_>, spec: &TensorSpec) -> Result<(), InferenceError> {
         });
     }
     Ok(())
-}
-
-/// One session and what belongs to its runs.
-struct Slot {
-    /// For runs that want some outputs only.
-    binding: IoBinding,
-    session: Session,
-    /// Where bound outputs go.
-    host_memory: MemoryInfo<'static>,
-    watch: Arc<Watch>,
-}
-
-impl Slot {
-    fn new(session: Session) -> Result<Mutex<Self>, InferenceError> {
-        let fail = |e: ort::Error| InferenceError::Run(tidy(e.message()));
-        Ok(Mutex::new(Self {
-            binding: session.create_binding().map_err(fail)?,
-            session,
-            host_memory: MemoryInfo::new(
-                AllocationDevice::CPU,
-                0,
-                AllocatorType::Device,
-                MemoryType::CPUOutput,
-            )
-            .map_err(fail)?,
-            watch: Watch::new().map_err(InferenceError::Run)?,
-        }))
-    }
-
-    fn run(
-        &mut self,
-        model: &Inner,
-        inputs: Vec<Input<'_>>,
-        outputs: &Selection,
-    ) -> Result<Vec<Tensor>, InferenceError> {
-        match &outputs.0 {
-            None => self.run_all(model, inputs),
-            Some(chosen) => {
-                let result = self.run_some(model, inputs, chosen);
-                // Bound outputs are taken for preallocated ones by the next run; and nothing of a
-                // request stays behind.
-                self.binding.clear();
-                result
-            }
-        }
-    }
-
-    /// Every output: inputs are read where they lie.
-    fn run_all(&mut self, model: &Inner, inputs: Vec<Input<'_>>) -> Result<Vec<Tensor>, InferenceError> {
-        let values = inputs
-            .into_iter()
-            .map(|input| value_of(input.values, &input.shape, &input.name))
-            .collect::<Result<Vec<_>, _>>()?;
-        let given = self
-            .session
-            .run_with_options(values.as_slice(), self.watch.options())
-            .map_err(|e| InferenceError::Run(tidy(e.message())))?;
-        model
-            .output_names
-            .iter()
-            .zip(given)
-            .map(|(name, (_, value))| tensor(name, &value))
-            .collect()
-    }
-
-    /// Some outputs: ONNX Runtime skips what only the others need. Through an `IoBinding`, because
-    /// ort's output selector can't be combined with stopping a run from another thread. A binding
-    /// copies borrowed inputs in a slow way, so they are copied here; that is one `memcpy`.
-    fn run_some(
-        &mut self,
-        model: &Inner,
-        inputs: Vec<Input<'_>>,
-        chosen: &[usize],
-    ) -> Result<Vec<Tensor>, InferenceError> {
-        let run_error = |e: ort::Error| InferenceError::Run(tidy(e.message()));
-        let names: Vec<_> = chosen
-            .iter()
-            .filter_map(|&at| model.output_names.get(at))
-            .collect();
-        for input in inputs {
-            let values = match input.values {
-                InputValues::Owned(values) => values,
-                InputValues::Borrowed(values) => values.to_values(),
-            };
-            let value = value_of(InputValues::Owned(values), &input.shape, &input.name)?;
-            self.binding.bind_input(input.name, &*value).map_err(run_error)?;
-        }
-        for name in &names {
-            self.binding
-                .bind_output_to_device(&***name, &self.host_memory)
-                .map_err(run_error)?;
-        }
-        let given = self
-            .session
-            .run_binding_with_options(&self.binding, self.watch.options())
-            .map_err(run_error)?;
-        names
-            .into_iter()
-            .zip(given)
-            .map(|(name, (_, value))| tensor(name, &value))
-            .collect()
-    }
-}
-
-fn value_of<'a>(
-    values: InputValues<'a>,
-    shape: &[usize],
-    name: &str,
-) -> Result<SessionInputValue<'a>, InferenceError> {
-    to_ort(values, shape).map_err(|message| InferenceError::Element {
-        input: name.to_owned(),
-        message,
-    })
-}
-
-fn tensor(name: &Arc<str>, value: &DynValue) -> Result<Tensor, InferenceError> {
-    let (shape, values) = from_ort(value).map_err(|message| InferenceError::Output {
-        output: name.to_string(),
-        message,
-    })?;
-    Ok(Tensor {
-        name: Arc::clone(name),
-        shape,
-        values,
-    })
 }
 
 /// A place in the queue, given back when dropped.

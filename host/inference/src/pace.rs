@@ -1,7 +1,7 @@
 //! How long a model's runs take, by the size of their input, so that only runs that are known to be
-//! short happen on the threads that serve requests.
+//! short happen on the threads that serve requests. Only runs that compute every output are measured.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Longest run that may hold a request thread: a few times the cost of handing it to another thread
@@ -16,27 +16,54 @@ const RISE_MAX: u64 = 3;
 /// Size classes: 0 elements, 1, 2 to 3, 4 to 7, ….
 const CLASSES: usize = usize::BITS as usize + 1;
 
+/// Of the runs that are taken for long, one in so many is to be measured again: some were long only while
+/// the machine was busy.
+const MEASURE_EVERY: u32 = 16;
+
 /// Moving averages of run times, one a size class; 0 where nothing was measured yet.
 #[derive(Debug)]
-pub(crate) struct Pace([AtomicU64; CLASSES]);
+pub(crate) struct Pace {
+    averages: [AtomicU64; CLASSES],
+    long: AtomicU32,
+}
+
+/// What is known of a run before it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It will be short.
+    Short,
+    /// It will be long.
+    Long,
+    /// It is to be measured.
+    No,
+}
 
 impl Default for Pace {
     fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; CLASSES])
+        Self {
+            averages: [const { AtomicU64::new(0) }; CLASSES],
+            long: AtomicU32::new(0),
+        }
     }
 }
 
 impl Pace {
     fn class(&self, elements: usize) -> Option<&AtomicU64> {
-        self.0.get((usize::BITS - elements.leading_zeros()) as usize)
+        self.averages
+            .get((usize::BITS - elements.leading_zeros()) as usize)
     }
 
-    /// Are runs with so many input elements known to be short?
-    pub(crate) fn is_short(&self, elements: usize) -> bool {
-        let nanoseconds = self
+    /// What is known of runs with so many input elements?
+    pub(crate) fn of(&self, elements: usize) -> Known {
+        match self
             .class(elements)
-            .map_or(0, |average| average.load(Ordering::Relaxed));
-        nanoseconds != 0 && u128::from(nanoseconds) <= INLINE_MAX.as_nanos()
+            .map_or(0, |average| average.load(Ordering::Relaxed))
+        {
+            0 => Known::No,
+            n if u128::from(n) <= INLINE_MAX.as_nanos() => Known::Short,
+            _ if self.long.fetch_add(1, Ordering::Relaxed) % MEASURE_EVERY == MEASURE_EVERY - 1 => Known::No,
+            _ => Known::Long,
+        }
     }
 
     /// Note how long such a run took. A busy machine interrupts runs for milliseconds, so a longer time
@@ -74,30 +101,43 @@ fn nanoseconds(took: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn is_short(pace: &Pace, elements: usize) -> bool {
+        pace.of(elements) == Known::Short
+    }
+
     #[test]
-    fn unknown_sizes_are_not_short() {
+    fn unknown_sizes_are_to_be_measured() {
         let pace = Pace::default();
-        assert!(!pace.is_short(0) && !pace.is_short(64));
+        assert_eq!((pace.of(0), pace.of(64)), (Known::No, Known::No));
         pace.note(64, Duration::from_micros(7));
-        assert!(pace.is_short(64) && pace.is_short(127));
-        assert!(!pace.is_short(63) && !pace.is_short(128));
+        assert_eq!((pace.of(64), pace.of(127)), (Known::Short, Known::Short));
+        assert_eq!((pace.of(63), pace.of(128)), (Known::No, Known::No));
     }
 
     #[test]
     fn a_slow_first_run_is_forgotten_and_a_slow_trend_is_not() {
         let pace = Pace::default();
         pace.note(10, Duration::from_millis(1));
-        assert!(!pace.is_short(10));
+        assert!(!is_short(&pace, 10));
         for _ in 0..20 {
             pace.note(10, Duration::from_micros(7));
         }
-        assert!(pace.is_short(10));
+        assert!(is_short(&pace, 10));
         pace.note(10, Duration::from_millis(4));
-        assert!(pace.is_short(10), "one interrupted run");
+        assert!(is_short(&pace, 10), "one interrupted run");
         for _ in 0..10 {
             pace.note(10, Duration::from_millis(4));
         }
-        assert!(!pace.is_short(10));
+        assert!(!is_short(&pace, 10));
+    }
+
+    #[test]
+    fn long_runs_are_measured_now_and_then() {
+        let pace = Pace::default();
+        pace.note(10, Duration::from_millis(1));
+        let known: Vec<_> = (0..MEASURE_EVERY * 3).map(|_| pace.of(10)).collect();
+        assert_eq!(known.iter().filter(|k| **k == Known::No).count(), 3);
+        assert_eq!(known.iter().filter(|k| **k == Known::Long).count(), 45);
     }
 
     #[test]
@@ -106,7 +146,7 @@ mod tests {
         for took in [Duration::from_secs(1), Duration::from_micros(1)] {
             pace.note(10, Duration::from_micros(7));
             pace.note_stopped(10, took);
-            assert!(!pace.is_short(10));
+            assert!(!is_short(&pace, 10));
         }
     }
 
@@ -117,6 +157,6 @@ mod tests {
             pace.note(usize::MAX, took);
             pace.note_stopped(usize::MAX, took);
         }
-        assert!(!pace.is_short(usize::MAX));
+        assert!(!is_short(&pace, usize::MAX));
     }
 }

@@ -3,7 +3,7 @@
 use caisson_data::DataType;
 use caisson_inference::{ByteInput, Input, InputValues, Selection, Tensor, ValuesRef, WasiTensorType};
 
-use crate::fixtures::{Case, assert_bits, bits, cases, later, model};
+use crate::fixtures::{Case, assert_bits, cases, later, model};
 
 fn assert_same(case: &Case, road: &str, outputs: &[Tensor]) {
     let expected: Vec<_> = case.outputs.iter().collect();
@@ -95,20 +95,35 @@ async fn some_outputs_in_any_order() {
 }
 
 #[tokio::test]
-async fn selections_of_changing_row_counts_share_a_session() {
-    let model = crate::fixtures::with_sessions("dynamic", 1);
-    let selection = Selection::of(model.signature(), &["sums"]).unwrap();
-    for rows in [3usize, 1, 7, 2] {
-        let x: Vec<f32> = (0..rows * 2).map(|i| i as f32).collect();
-        let shape = [rows, 2];
-        let inputs = vec![Input::borrowed("x", &shape, ValuesRef::Fp32(&x))];
-        let outputs = model.run(inputs, &selection, later()).await.unwrap();
-        let sums: Vec<u8> = x.chunks(2).flat_map(|c| (c[0] + c[1]).to_le_bytes()).collect();
-        assert_eq!(
-            (outputs[0].shape.as_slice(), bits(&outputs[0].values)),
-            ([rows].as_slice(), sums)
-        );
+async fn long_runs_compute_what_is_wanted_at_any_row_count() {
+    let model = crate::fixtures::with_sessions("heavy", 1);
+    let selection = Selection::of(model.signature(), &["largest"]).unwrap();
+    // The first run of a size is measured with every output, later ones leave the others out.
+    for rows in [3usize, 1, 3, 1, 2, 3, 2, 1, 3] {
+        let x: Vec<f32> = (0..rows * 256)
+            .map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0)
+            .collect();
+        let shape = [rows, 256];
+        let inputs = || vec![Input::borrowed("x", &shape, ValuesRef::Fp32(&x))];
+        let whole = model.run(inputs(), &Selection::ALL, later()).await.unwrap();
+        let chosen = model.run(inputs(), &selection, later()).await.unwrap();
+        assert_eq!(chosen, whole[1..]);
+        assert_eq!(chosen[0].shape, [rows]);
     }
+}
+
+#[tokio::test]
+async fn a_selection_of_another_model() {
+    let identity = model("identity");
+    let last = Selection::of(identity.signature(), &["fp64_out"]).unwrap();
+    let (shape, x) = ([1usize, 64], [0f32; 64]);
+    let inputs = vec![Input::borrowed("X", &shape, ValuesRef::Fp32(&x))];
+    let error = model("mlp")
+        .run(inputs, &last, later())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("unknown output"), "{error}");
 }
 
 #[tokio::test]
