@@ -84,7 +84,11 @@ def main():
         options={id(model): {"zipmap": False}},
         target_opset={"": 21, "ai.onnx.ml": 3},
     )
-    onnx_model.graph.name = "cdnow-repurchase"  # skl2onnx makes up a new one each time
+    # skl2onnx makes up a new name each time, and lists the operator sets in any order.
+    onnx_model.graph.name = "cdnow-repurchase"
+    opsets = sorted(onnx_model.opset_import, key=lambda opset: opset.domain)
+    del onnx_model.opset_import[:]
+    onnx_model.opset_import.extend(opsets)
     (HERE / "model.onnx").write_bytes(onnx_model.SerializeToString())
 
     session = onnxruntime.InferenceSession(str(HERE / "model.onnx"), providers=["CPUExecutionProvider"])
