@@ -204,7 +204,7 @@ async fn a_run_that_never_ends_is_stopped_at_its_deadline() {
             .unwrap_err();
         assert!(matches!(error, InferenceError::Deadline), "{error}");
         assert!(
-            (100..1000).contains(&started.elapsed().as_millis()),
+            (100..10_000).contains(&started.elapsed().as_millis()),
             "{:?}",
             started.elapsed()
         );
@@ -238,7 +238,7 @@ async fn a_run_that_nobody_waits_for_is_stopped() {
     };
     tokio::time::sleep(Duration::from_millis(50)).await;
     running.abort();
-    let soon = Instant::now() + Duration::from_secs(2);
+    let soon = Instant::now() + Duration::from_secs(20);
     assert!(model.run(times(3), &Selection::ALL, soon).await.is_ok());
 }
 
@@ -250,7 +250,7 @@ async fn waiting_runs_are_bounded() {
         ..SessionOptions::default()
     };
     let model = Model::load(runtime(), &file("spin"), &options).unwrap();
-    let deadline = Instant::now() + Duration::from_millis(300);
+    let deadline = Instant::now() + Duration::from_secs(1);
     let runs: Vec<_> = (0..6)
         .map(|_| {
             let model = model.clone();
