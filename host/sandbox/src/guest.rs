@@ -8,10 +8,11 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::error::{Cause, GUEST_TEXT_BYTES_MAX, UploadError};
+use crate::graph::Graphs;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::log::{CallLog, StageLog};
-use crate::nn::{Graphs, Models};
+use crate::nn::Models;
 use crate::text::tame;
 use crate::wasi::Grants;
 

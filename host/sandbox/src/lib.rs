@@ -39,6 +39,7 @@ mod contract;
 mod deserialize;
 mod engine;
 mod error;
+mod graph;
 mod guest;
 mod instance;
 mod limiter;
@@ -46,7 +47,9 @@ mod limits;
 mod log;
 mod manifest;
 mod nn;
+mod prepare;
 mod report;
+mod request;
 mod sandbox;
 mod snapshot;
 mod stage;
@@ -65,6 +68,7 @@ pub use config::{
 pub use error::{
     Cause, GUEST_TEXT_BYTES_MAX, RefusedImport, SandboxError, StageError, StageLabel, UploadError,
 };
+pub use graph::{Graph, GraphError, GraphErrorCode, GraphTensor, Graphs, TensorType};
 pub use limits::{
     CONCURRENT_CALLS_DEFAULT, CPU_DEFAULT, LOG_LINES_PER_SECOND_DEFAULT, Limits, MEMORY_BYTES_DEFAULT,
     MEMORY_BYTES_MAX, OUTPUT_BYTES_DEFAULT, OUTPUT_ROWS_DEFAULT, SETUP_CPU_DEFAULT, SETUP_WALL_DEFAULT,
@@ -74,14 +78,14 @@ pub use manifest::{
     CONFIG_SCHEMA_BYTES_MAX, HELP_BYTES_MAX, Manifest, NAME_CHARS_MAX, VERSION_BYTES_MAX, WIT_VERSION, World,
     is_plugin_name,
 };
-pub use nn::{Graph, GraphError, GraphErrorCode, GraphTensor, Graphs, TENSORS_PER_COMPUTE_MAX, TensorType};
+pub use nn::TENSORS_PER_COMPUTE_MAX;
 pub use report::{
     CODE_BYTES_MAX, DriftReport, DriftStatus, FEATURES_MAX, FeatureDrift, Severity, VIOLATIONS_MAX, Violation,
 };
-pub use sandbox::{Inspection, Sandbox};
-pub use stage::{
-    CONFIG_BYTES_MAX, Isolation, Stage, StageKind, StageRequest, WARM_INSTANCES_PER_STAGE_DEFAULT,
-    WARM_USES_DEFAULT,
+pub use request::{
+    CONFIG_BYTES_MAX, Isolation, StageKind, StageRequest, WARM_INSTANCES_PER_STAGE_DEFAULT, WARM_USES_DEFAULT,
 };
+pub use sandbox::{Inspection, Sandbox};
+pub use stage::Stage;
 pub use stats::StageStats;
 pub use wasi::Grants;

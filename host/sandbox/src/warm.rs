@@ -10,8 +10,9 @@ use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use crate::guest::Phase;
 use crate::instance::{Failure, Live, Template};
+use crate::prepare::Setup;
+use crate::request::Isolation;
 use crate::sandbox::Inner;
-use crate::stage::{Isolation, Setup};
 
 pub(crate) struct WarmPool {
     idle: Mutex<Vec<Warm>>,
