@@ -33,8 +33,8 @@ fn rows_that_are_not_what_the_deployment_takes() {
     let deep = format!("{{\"rows\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
     let cases: &[(&str, &[u8], &str)] = &[
         ("malformed JSON", b"{\"rows\":[{\"x\":1}", "bad-json"),
-        ("not an object", b"[1,2]", "wrong-type"),
-        ("no rows", b"{}", "bad-json"),
+        ("not an object", b"[1,2]", "bad-request"),
+        ("no rows", b"{}", "bad-request"),
         ("wrong type", b"{\"rows\":[{\"x\":\"red\"}]}", "wrong-type"),
         (
             "unknown column",
@@ -266,7 +266,7 @@ fn models_that_are_not_models() {
     let server = clipped();
     let model = cdnow("model.onnx");
     let fixtures = root().join("host/inference/tests/fixtures");
-    let unsupported = std::fs::read(fixtures.join("unsupported_op.onnx")).unwrap();
+    let unsupported = std::fs::read(fixtures.join("unknown_operator.onnx")).unwrap();
     for (what, bytes) in [
         ("half a model", &model[..model.len() / 2]),
         ("an unsupported operator", unsupported.as_slice()),

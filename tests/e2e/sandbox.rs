@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::harness::{Server, guest, one_column, plugin};
 
-/// What the hostile guest can do at run time, and how its request is answered.
+/// What the hostile guest can do at run time, and how its request is answered. Its two time limits
+/// are the same, so either may be met first.
 const STOPPED: &[(&str, u16, &str)] = &[
-    ("loop", 504, "cpu-time"),
-    ("host-call-storm", 504, "cpu-time"),
+    ("loop", 504, "cpu-time|wall-time"),
+    ("host-call-storm", 504, "cpu-time|wall-time"),
     ("grab-memory", 500, "memory-limit"),
     ("recurse", 500, "stack-overflow"),
     ("unreachable", 500, "unreachable"),
@@ -50,9 +51,9 @@ fn each_kind_of_misbehaviour_is_stopped_and_named() {
     for (behaviour, status, code) in STOPPED {
         let route = hostile(&server, &format!("bad-{behaviour}"), behaviour);
         let answer = server.post_json(&route, &rows());
-        assert_eq!(
-            (answer.status, answer.code()),
-            (*status, *code),
+        assert_eq!(answer.status, *status, "{behaviour}: {answer:?}");
+        assert!(
+            code.split('|').any(|code| answer.code() == code),
             "{behaviour}: {answer:?}"
         );
         assert!(
