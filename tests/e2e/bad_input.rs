@@ -42,8 +42,12 @@ fn rows_that_are_not_what_the_deployment_takes() {
             "unknown-column",
         ),
         ("out of range", b"{\"rows\":[{\"x\":1e300}]}", "out-of-range"),
-        ("invalid UTF-8", b"{\"rows\":[{\"x\":\"\xff\xfe\"}]}", "bad-json"),
-        ("deep nesting", deep.as_bytes(), "too-deep"),
+        (
+            "invalid UTF-8",
+            b"{\"rows\":[{\"x\":\"\xff\xfe\"}]}",
+            "invalid-utf8",
+        ),
+        ("deep nesting", deep.as_bytes(), "wrong-type"),
         ("an empty body", b"", "bad-json"),
     ];
     for (what, body, code) in cases {
