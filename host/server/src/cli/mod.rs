@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Caisson: predictions through sandboxed WebAssembly plugins and ONNX models.
 #[derive(Debug, Parser)]
-#[command(name = "caisson", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "caisson", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -88,5 +88,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Drift(args) => predict::run_drift(&args),
         Command::CompileWorker => Ok(caisson_sandbox::compile_worker_main()),
         Command::ModelWorker => Ok(caisson_inference::check_worker_main()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
     }
 }
