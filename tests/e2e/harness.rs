@@ -81,7 +81,15 @@ impl Server {
     /// Start on a data folder that may have been used before.
     pub fn start_in(data: tempfile::TempDir) -> Self {
         let mut child = caisson()
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "serve",
+                "--dev",
+                "--drain-seconds",
+                "0",
+                "--listen",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(data.path())
             .env(
                 "CAISSON_ONNXRUNTIME",

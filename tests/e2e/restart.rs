@@ -86,7 +86,7 @@ fn a_swap_under_load_fails_no_request() {
 fn a_data_folder_serves_one_server() {
     let server = Server::start();
     let second = crate::harness::caisson()
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(server.data.path())
         .env(
             "CAISSON_ONNXRUNTIME",

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{InferenceError, ModelRejected, tidy};
 use crate::onnx_file;
-use crate::runtime::Runtime;
+use crate::runtime::{NO_TELEMETRY, Runtime};
 use crate::session::{self, SessionOptions};
 use crate::signature::Signature;
 
@@ -126,6 +126,7 @@ pub fn check(
     command_line
         .args(&command.args)
         .env_clear()
+        .env(NO_TELEMETRY.0, NO_TELEMETRY.1)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

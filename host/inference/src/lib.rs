@@ -51,7 +51,7 @@ pub use bytes::{ByteInput, ByteTensor, WasiTensorType};
 pub use check::{CheckLimits, WorkerCommand, check, check_worker_main};
 pub use error::{InferenceError, ModelRejected};
 pub use model::{Model, Selection};
-pub use runtime::Runtime;
+pub use runtime::{NO_TELEMETRY, Runtime};
 pub use session::{Placement, Provider, SessionOptions};
 pub use signature::{OnnxMetadata, Signature, TensorSpec};
 pub use tensor::{Input, InputValues, Tensor, TextRef, ValuesRef};

@@ -9,6 +9,11 @@ use ort::logging::LogLevel;
 
 use crate::error::{InferenceError, tidy};
 
+/// The variable, and its value, that keep ONNX Runtime 1.31 and later from keeping and sending
+/// telemetry: set in the environment of a process that loads it. The API's own switch comes too late,
+/// after the first records are written.
+pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
 /// Loaded for the life of the process: ONNX Runtime allows one Environment a process, ever, even
 /// after it is dropped.
 static LOADED: OnceLock<Loaded> = OnceLock::new();

@@ -70,6 +70,7 @@ impl Bench {
             input: Arc::clone(input),
             limits: Limits::default(),
             isolation,
+            meter: Arc::default(),
             grants: Grants::default(),
             graphs: None,
         };

@@ -38,6 +38,9 @@ pub enum SandboxError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The threads for calls that burn can't start.
+    #[error("the low-priority threads can't start: {0}")]
+    Threads(std::io::Error),
     /// The ticker thread can't start.
     #[error("the thread that measures guest time can't start: {0}")]
     Ticker(std::io::Error),
@@ -292,6 +295,15 @@ pub enum Cause {
         /// The limit.
         limit_bytes: usize,
     },
+    /// All instances of the tenant together have the memory that they may have.
+    #[error(
+        "the tenant's plugins have the {limit_bytes} bytes of memory that they may have at the same time; \
+         send fewer requests at once"
+    )]
+    TenantMemory {
+        /// The bound.
+        limit_bytes: usize,
+    },
     /// More table elements than allowed.
     #[error("the plugin asked for more than its {limit} table elements and was stopped")]
     Table {
@@ -386,6 +398,7 @@ impl Cause {
             Self::CpuTime(_) => "cpu-time",
             Self::WallTime(_) => "wall-time",
             Self::Memory { .. } => "memory-limit",
+            Self::TenantMemory { .. } => "tenant-memory",
             Self::Table { .. } => "table-limit",
             Self::Handles(_) => "handle-limit",
             Self::StackOverflow => "stack-overflow",

@@ -8,10 +8,12 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::error::{Cause, GUEST_TEXT_BYTES_MAX, UploadError};
+use crate::fair;
 use crate::graph::Graphs;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::log::{CallLog, StageLog};
+use crate::meter::Meter;
 use crate::nn::Models;
 use crate::text::tame;
 use crate::wasi::Grants;
@@ -60,6 +62,8 @@ pub(crate) enum Fault {
 pub(crate) struct Terms {
     pub(crate) limits: Limits,
     pub(crate) tick: Duration,
+    /// Adds up what the stage's tenant uses.
+    pub(crate) meter: Arc<Meter>,
     pub(crate) grants: Grants,
     pub(crate) graphs: Option<Arc<dyn Graphs>>,
     pub(crate) log: Arc<StageLog>,
@@ -75,6 +79,8 @@ pub(crate) struct Guest {
     pub(crate) grants: Grants,
     pub(crate) models: Models,
     ticks_left: u64,
+    /// Ticks that passed inside the guest since the call began.
+    ticks_burnt: u32,
 }
 
 impl Guest {
@@ -86,7 +92,11 @@ impl Guest {
         let mut store = Store::new(
             engine,
             Self {
-                limiter: Limiter::new(limits.memory_bytes, limits.table_elements),
+                limiter: Limiter::new(
+                    Arc::clone(&terms.meter),
+                    limits.memory_bytes,
+                    limits.table_elements,
+                ),
                 log: Arc::new(CallLog::new(Arc::clone(&terms.log))),
                 phase: Phase::Call,
                 table,
@@ -94,6 +104,7 @@ impl Guest {
                 grants: terms.grants,
                 models: Models::new(terms.graphs.clone(), limits.memory_bytes),
                 ticks_left: 0,
+                ticks_burnt: 0,
             },
         );
         store.limiter(|guest| &mut guest.limiter);
@@ -106,6 +117,11 @@ impl Guest {
             match guest.ticks_left.checked_sub(1) {
                 Some(left) => {
                     guest.ticks_left = left;
+                    guest.ticks_burnt = guest.ticks_burnt.saturating_add(1);
+                    // The first may have begun long before the guest did.
+                    if guest.ticks_burnt > 1 {
+                        fair::note_burnt();
+                    }
                     Ok(UpdateDeadline::Yield(1))
                 }
                 None => Err(Fault::CpuTime.into()),
@@ -115,12 +131,19 @@ impl Guest {
     }
 }
 
+/// The processor time of a call that had a thread for `busy`. A thread that the system paused did not
+/// run, and then the ticks that the guest saw say more: a pause of any length costs one.
+pub(crate) fn cpu_time(guest: &Guest, tick: Duration, busy: Duration) -> Duration {
+    busy.min(tick.saturating_mul(guest.ticks_burnt.saturating_add(1)))
+}
+
 /// Begin a call: a new budget of time.
 pub(crate) fn begin(store: &mut Store<Guest>, terms: &Terms, phase: Phase) {
     let (cpu, _) = budget(&terms.limits, phase);
     let tick = terms.tick.as_nanos().max(1);
     let guest = store.data_mut();
     guest.ticks_left = u64::try_from(cpu.as_nanos().div_ceil(tick)).unwrap_or(u64::MAX);
+    guest.ticks_burnt = 0;
     guest.phase = phase;
     guest.limiter.forget_refusal();
     store.set_epoch_deadline(1);

@@ -103,7 +103,8 @@ impl Template {
     pub(crate) async fn instantiate(&self, phase: Phase) -> Result<Live, Failure> {
         let mut store = Guest::store(&self.engine, &self.terms);
         guest::begin(&mut store, &self.terms, phase);
-        let (outcome, _) = timed(self.wall(phase), self.pre.instantiate_async(&mut store)).await;
+        let (outcome, busy) = timed(self.wall(phase), self.pre.instantiate_async(&mut store)).await;
+        self.charge(&store, busy);
         let instance = self.judge(outcome, &store, phase)?;
         self.counters.instance();
         Ok(Live { store, instance })
@@ -155,7 +156,14 @@ impl Template {
         guest::budget(&self.terms.limits, phase).1
     }
 
+    /// Put processor time on the tenant's account.
+    fn charge(&self, store: &Store<Guest>, busy: Duration) {
+        let time = guest::cpu_time(store.data(), self.terms.tick, busy);
+        self.terms.meter.add_cpu(time);
+    }
+
     fn count(&self, started: Instant, busy: Duration, store: &Store<Guest>, phase: Phase) {
+        self.charge(store, busy);
         if phase == Phase::Call {
             let memory = store.data().limiter.memory_bytes();
             self.counters.call(started.elapsed(), busy, memory);

@@ -39,6 +39,7 @@ mod contract;
 mod deserialize;
 mod engine;
 mod error;
+mod fair;
 mod graph;
 mod guest;
 mod instance;
@@ -46,6 +47,7 @@ mod limiter;
 mod limits;
 mod log;
 mod manifest;
+mod meter;
 mod nn;
 mod prepare;
 mod report;
@@ -68,6 +70,7 @@ pub use config::{
 pub use error::{
     Cause, GUEST_TEXT_BYTES_MAX, RefusedImport, SandboxError, StageError, StageLabel, UploadError,
 };
+pub use fair::NICE;
 pub use graph::{Graph, GraphError, GraphErrorCode, GraphTensor, Graphs, TensorType};
 pub use limits::{
     CONCURRENT_CALLS_DEFAULT, CPU_DEFAULT, LOG_LINES_PER_SECOND_DEFAULT, Limits, MEMORY_BYTES_DEFAULT,
@@ -78,6 +81,7 @@ pub use manifest::{
     CONFIG_SCHEMA_BYTES_MAX, HELP_BYTES_MAX, Manifest, NAME_CHARS_MAX, VERSION_BYTES_MAX, WIT_VERSION, World,
     is_plugin_name,
 };
+pub use meter::Meter;
 pub use nn::TENSORS_PER_COMPUTE_MAX;
 pub use report::{
     CODE_BYTES_MAX, DriftReport, DriftStatus, FEATURES_MAX, FeatureDrift, Severity, VIOLATIONS_MAX, Violation,

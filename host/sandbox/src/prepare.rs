@@ -71,6 +71,7 @@ impl Stage {
             input,
             limits,
             isolation,
+            meter,
             grants,
             graphs,
         } = request;
@@ -99,6 +100,7 @@ impl Stage {
         let turns = Arc::new(Semaphore::new(limits.concurrent_calls));
         let terms = Terms {
             tick: inner.config.tick,
+            meter,
             grants,
             graphs,
             log: Arc::new(log),

@@ -8,6 +8,7 @@ use crate::error::StageLabel;
 use crate::graph::Graphs;
 use crate::limits::Limits;
 use crate::manifest::World;
+use crate::meter::Meter;
 use crate::wasi::Grants;
 
 /// Bytes of a config: it is copied into the guest and kept with the revision.
@@ -72,6 +73,8 @@ pub struct StageRequest<'a> {
     pub limits: Limits,
     /// Whether calls share instances.
     pub isolation: Isolation,
+    /// Adds up what it uses together with its tenant's other stages.
+    pub meter: Arc<Meter>,
     /// What it may have of the outside world.
     pub grants: Grants,
     /// The models that it may use; `None` for no models.

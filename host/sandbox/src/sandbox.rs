@@ -14,10 +14,12 @@ use crate::config::SandboxConfig;
 use crate::contract::WireManifest;
 use crate::engine;
 use crate::error::{Cause, SandboxError, StageError, StageLabel, UploadError};
+use crate::fair::Background;
 use crate::guest::{Guest, Phase, Terms};
 use crate::instance::Template;
 use crate::log::StageLog;
 use crate::manifest::Manifest;
+use crate::meter::Meter;
 use crate::request::StageRequest;
 use crate::stage::Stage;
 use crate::stats::Counters;
@@ -60,11 +62,18 @@ pub struct Sandbox {
     pub(crate) inner: Arc<Inner>,
 }
 
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sandbox")
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) config: SandboxConfig,
     pub(crate) codes: Codes,
     ticker: Ticker,
     linkers: Linkers,
+    background: Background,
     /// Instances that may live besides warm ones.
     pub(crate) fresh: Arc<Semaphore>,
     /// Warm instances.
@@ -137,6 +146,7 @@ impl Sandbox {
             inner: Arc::new(Inner {
                 codes,
                 ticker,
+                background: Background::start()?,
                 linkers: Linkers::new(&engine).map_err(failed)?,
                 fresh: Arc::new(Semaphore::new(config.instances - config.warm_instances)),
                 warm: Arc::new(Semaphore::new(config.warm_instances)),
@@ -145,12 +155,23 @@ impl Sandbox {
         })
     }
 
+    /// Run a future that calls guests of the meter's tenant so that it gives way, once they burn, to
+    /// those that don't: the rest of it then runs on low-priority threads.
+    pub async fn fair<T: Send + 'static>(
+        &self,
+        meter: &Arc<Meter>,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.inner.background.run(meter, future).await
+    }
+
     /// Check an upload and read its manifest. Compiles it, so that `prepare` needn't.
     ///
     /// # Errors
     ///
     /// Every reason for which a component can be refused; see [`UploadError`].
-    pub async fn inspect(&self, component: &[u8]) -> Result<Inspection, UploadError> {
+    /// `meter` is that of whoever uploads it.
+    pub async fn inspect(&self, component: &[u8], meter: &Arc<Meter>) -> Result<Inspection, UploadError> {
         let inner = &self.inner;
         let outline = inner.outline(component).await?;
         let digest = digest(component);
@@ -162,6 +183,7 @@ impl Sandbox {
         let log = StageLog::new(label, Arc::clone(&counters), limits.log_lines_per_second);
         let terms = Terms {
             tick: inner.config.tick,
+            meter: Arc::clone(meter),
             grants: Grants::default(),
             graphs: None,
             log: Arc::new(log),

@@ -4,14 +4,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
 use caisson_registry::{DeploymentStore, Models, Plugins, TenantId};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
-use caisson_serving::{ModelCache, Parts, Serving};
+use caisson_serving::{Meters, ModelCache, Parts, Serving};
 use caisson_store::Store;
+
+use crate::config::{self, Settings, file::ReadyPolicy};
 
 /// The tenant that owns everything until there are keys that say otherwise.
 const TENANT: &str = "default";
@@ -20,21 +23,11 @@ const TENANT: &str = "default";
 /// that was still under way could have written its record.
 const ORPHAN_GRACE: Duration = Duration::from_secs(3600);
 
-/// What a server is started with.
-#[derive(Debug)]
-pub(crate) struct AppConfig {
-    /// Everything that is kept.
-    pub(crate) data_dir: PathBuf,
-    /// ONNX Runtime's library; searched for if absent.
-    pub(crate) onnxruntime: Option<PathBuf>,
-    /// Where models run.
-    pub(crate) provider: Provider,
-}
-
 /// The running system.
 pub(crate) struct App {
     pub(crate) tenant: TenantId,
     pub(crate) sandbox: Sandbox,
+    pub(crate) meters: Arc<Meters>,
     pub(crate) plugins: Plugins,
     pub(crate) models: Models,
     pub(crate) serving: Serving,
@@ -43,6 +36,9 @@ pub(crate) struct App {
     pub(crate) runtime: Runtime,
     /// Where uploads are written before they are known to be good.
     pub(crate) uploads: PathBuf,
+    /// When a server whose deployments can't all be loaded is ready.
+    pub(crate) ready: ReadyPolicy,
+    draining: AtomicBool,
 }
 
 impl App {
@@ -52,11 +48,11 @@ impl App {
     ///
     /// A data folder that can't be used or is in use, a damaged store, no ONNX Runtime, an engine
     /// that can't reserve its instances: each says what to do.
-    pub(crate) async fn open(config: AppConfig) -> anyhow::Result<Self> {
-        let library = find_onnxruntime(config.onnxruntime.as_deref())?;
+    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let library = find_onnxruntime(settings.onnxruntime.as_deref())?;
         let runtime = Runtime::load(&library)?;
         tracing::info!(library = %library.display(), version = runtime.version(), "ONNX Runtime");
-        let data_dir = config.data_dir;
+        let data_dir = settings.data_dir.clone();
         let store = tokio::task::spawn_blocking({
             let data_dir = data_dir.clone();
             move || {
@@ -84,12 +80,20 @@ impl App {
         let cache = ModelCache::new(
             runtime.clone(),
             SessionOptions {
-                provider: config.provider,
+                provider: match settings.provider {
+                    config::file::Provider::Cpu => Provider::Cpu,
+                    config::file::Provider::Cuda => Provider::Cuda {
+                        device_id: 0,
+                        fallback_to_cpu: settings.fallback_to_cpu,
+                    },
+                },
                 ..SessionOptions::default()
             },
         );
+        let meters = Arc::new(Meters::default());
         let serving = Serving::new(Parts {
             sandbox: sandbox.clone(),
+            meters: Arc::clone(&meters),
             cache: Arc::new(cache),
             plugins: plugins.clone(),
             models: models.clone(),
@@ -100,6 +104,7 @@ impl App {
         Ok(Self {
             tenant,
             sandbox,
+            meters,
             plugins,
             models,
             serving,
@@ -107,7 +112,19 @@ impl App {
                 .context("finding this program's own file")?,
             runtime,
             uploads,
+            ready: settings.ready,
+            draining: AtomicBool::new(false),
         })
+    }
+
+    /// From now on the server is unready, and about to stop.
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Is the server about to stop?
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Prepare every stored deployment, one after the other.

@@ -197,6 +197,7 @@ impl Builder<'_> {
                 IsolationSpec::Warm => Isolation::warm(&limits),
             },
             limits,
+            meter: self.parts.meters.of(self.tenant),
             grants: Grants {
                 clocks: spec.grants.contains(&GrantSpec::Clocks),
                 random: spec.grants.contains(&GrantSpec::Random),

@@ -23,6 +23,8 @@ pub enum Kind {
     Conflict,
     /// Past a size limit (HTTP 413).
     TooLarge,
+    /// The tenant has what its quota allows (HTTP 429).
+    Quota,
     /// Try again later (HTTP 503).
     Busy,
     /// A stage ran past its deadline (HTTP 504).

@@ -10,6 +10,7 @@
 
 mod build;
 mod error;
+mod meters;
 mod models;
 mod monitor;
 mod pipeline;
@@ -19,6 +20,7 @@ mod spec;
 mod stage;
 
 pub use error::{Fault, Kind, ServingError};
+pub use meters::Meters;
 pub use models::ModelCache;
 pub use monitor::{Monitor, MonitorReport, worst};
 pub use pipeline::{Pipeline, Prediction};

@@ -11,11 +11,12 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use caisson_data::{Batch, Schema};
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, RevisionRecord, TenantId};
-use caisson_sandbox::Sandbox;
+use caisson_sandbox::{Meter, Sandbox};
 use tokio::sync::Mutex;
 
 use crate::build::{self, Built};
 use crate::error::{Kind, ServingError};
+use crate::meters::Meters;
 use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction};
@@ -27,6 +28,8 @@ use crate::spec::DeploymentSpec;
 pub struct Parts {
     /// Runs plugins.
     pub sandbox: Sandbox,
+    /// What each tenant's plugins use.
+    pub meters: Arc<Meters>,
     /// Loads models.
     pub cache: Arc<ModelCache>,
     /// Uploaded plugins.
@@ -60,6 +63,8 @@ pub struct Revision {
     pipeline: Pipeline,
     monitors: Vec<Monitor>,
     plan: Plan,
+    sandbox: Sandbox,
+    meter: Arc<Meter>,
     requests: metrics::Counter,
     failures: metrics::Counter,
     rows: metrics::Counter,
@@ -67,7 +72,7 @@ pub struct Revision {
 }
 
 impl Revision {
-    fn new(built: Built, number: u64, created_at: String) -> Self {
+    fn new(parts: &Parts, tenant: &TenantId, built: Built, number: u64, created_at: String) -> Self {
         let name = built.spec.name.clone();
         Self {
             requests: metrics::counter!("caisson_requests_total", "deployment" => name.clone()),
@@ -81,6 +86,8 @@ impl Revision {
             pipeline: built.pipeline,
             monitors: built.monitors,
             plan: built.plan,
+            sandbox: parts.sandbox.clone(),
+            meter: parts.meters.of(tenant),
         }
     }
 
@@ -124,11 +131,13 @@ impl Revision {
     /// # Errors
     ///
     /// See [`Pipeline::predict`].
-    pub async fn predict(&self, batch: Batch) -> Result<Prediction, ServingError> {
+    pub async fn predict(self: &Arc<Self>, batch: Batch) -> Result<Prediction, ServingError> {
         let start = Instant::now();
         self.requests.increment(1);
         self.rows.increment(batch.rows() as u64);
-        let result = self.pipeline.predict(batch).await;
+        let this = Arc::clone(self);
+        let call = async move { this.pipeline.predict(batch).await };
+        let result = self.sandbox.fair(&self.meter, call).await;
         self.seconds.record(start.elapsed());
         if result.is_err() {
             self.failures.increment(1);
@@ -141,7 +150,7 @@ impl Revision {
     /// # Errors
     ///
     /// The deployment has no monitors, or a stage failed.
-    pub async fn drift(&self, current: Batch) -> Result<Vec<MonitorReport>, ServingError> {
+    pub async fn drift(self: &Arc<Self>, current: Batch) -> Result<Vec<MonitorReport>, ServingError> {
         if self.monitors.is_empty() {
             return Err(ServingError::new(
                 Kind::Unprocessable,
@@ -149,7 +158,9 @@ impl Revision {
                 format!("`{}` has no monitors; add some to its deployment file", self.name),
             ));
         }
-        monitor::check_all(&self.pipeline, &self.monitors, current).await
+        let this = Arc::clone(self);
+        let call = async move { monitor::check_all(&this.pipeline, &this.monitors, current).await };
+        self.sandbox.fair(&self.meter, call).await
     }
 }
 
@@ -235,7 +246,7 @@ impl Serving {
     ///
     /// Whatever makes the spec unfit.
     pub async fn plan(&self, tenant: &TenantId, spec: DeploymentSpec) -> Result<Plan, ServingError> {
-        Ok(build::build(&self.parts, tenant, spec).await?.plan)
+        Ok(self.build(tenant, spec).await?.plan)
     }
 
     /// Make a spec the live revision. The same spec again changes nothing.
@@ -250,7 +261,7 @@ impl Serving {
         author: &str,
     ) -> Result<Applied, ServingError> {
         let _one = self.changing.lock().await;
-        let built = build::build(&self.parts, tenant, spec).await?;
+        let built = self.build(tenant, spec).await?;
         let before = self.live(tenant, &built.spec.name);
         if let Some(revision) = before.as_ref().filter(|r| r.spec == built.spec) {
             return Ok(Applied {
@@ -270,7 +281,13 @@ impl Serving {
             .parts
             .blocking(move || deployments.append(&owner, &name, stored, &by))
             .await?;
-        let revision = Arc::new(Revision::new(built, record.number, record.created_at));
+        let revision = Arc::new(Revision::new(
+            &self.parts,
+            tenant,
+            built,
+            record.number,
+            record.created_at,
+        ));
         tracing::info!(%tenant, deployment = revision.name, revision = revision.number, "revision is live");
         self.publish(tenant, Arc::clone(&revision));
         let result = if before.is_some() {
@@ -351,8 +368,24 @@ impl Serving {
         let spec: DeploymentSpec = serde_json::from_value(record.spec).map_err(|e| {
             ServingError::new(Kind::Internal, "stored-deployment", format!("stored spec: {e}"))
         })?;
-        let built = build::build(&self.parts, tenant, spec).await?;
-        Ok(Arc::new(Revision::new(built, record.number, record.created_at)))
+        let built = self.build(tenant, spec).await?;
+        Ok(Arc::new(Revision::new(
+            &self.parts,
+            tenant,
+            built,
+            record.number,
+            record.created_at,
+        )))
+    }
+
+    /// Build a spec; a `configure` that burns gives way to requests.
+    async fn build(&self, tenant: &TenantId, spec: DeploymentSpec) -> Result<Built, ServingError> {
+        let (parts, owner) = (self.parts.clone(), tenant.clone());
+        let build = async move { build::build(&parts, &owner, spec).await };
+        self.parts
+            .sandbox
+            .fair(&self.parts.meters.of(tenant), build)
+            .await
     }
 
     fn publish(&self, tenant: &TenantId, revision: Arc<Revision>) {

@@ -31,7 +31,7 @@ impl Server {
         let log = std::fs::File::create(folder.join("server.log"))?;
         let mut child = Command::new(&program)
             // Port 0: the system chooses a free one, and the server says which.
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.join("data"))
             .env("CAISSON_ONNXRUNTIME", onnxruntime::path(root))
             .stdin(Stdio::null())

@@ -3,12 +3,12 @@
 use caisson_data::{Block, DataType, Field, Values};
 use caisson_sandbox::{DriftStatus, Isolation, Limits, Severity, StageKind, World};
 
-use crate::support::{Request, affine, batch, floats, guest, hostile, sandbox, schema, xs};
+use crate::support::{Request, affine, batch, floats, guest, hostile, meter, sandbox, schema, xs};
 
 #[tokio::test]
 async fn inspection_reads_the_manifest_and_the_facts() {
     let component = guest("affine");
-    let seen = sandbox().inspect(&component).await.unwrap();
+    let seen = sandbox().inspect(&component, &meter()).await.unwrap();
     assert_eq!(seen.manifest.name, "affine");
     assert_eq!(seen.manifest.version.to_string(), "1.2.3");
     assert_eq!(seen.manifest.world, World::Transform);
@@ -26,7 +26,7 @@ async fn inspection_reads_the_manifest_and_the_facts() {
     assert!(seen.functions > 0 && seen.code_bytes > 0);
     assert_eq!(seen.not_snapshottable, None);
     // Twice is the same.
-    assert_eq!(sandbox().inspect(&component).await.unwrap(), seen);
+    assert_eq!(sandbox().inspect(&component, &meter()).await.unwrap(), seen);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig, UploadError};
 
 use crate::craft::Craft;
-use crate::support::{affine, config, floats, xs};
+use crate::support::{affine, config, floats, meter, xs};
 
 /// One function with so much in it that compiling it takes minutes and gigabytes.
 fn bomb() -> Vec<u8> {
@@ -34,7 +34,8 @@ fn limited(change: impl FnOnce(&mut SandboxConfig)) -> Sandbox {
 async fn exploding(sandbox: &Sandbox) -> String {
     let neighbour = affine().prepare().await.unwrap();
     let bomb = bomb();
-    let explosion = sandbox.inspect(&bomb);
+    let account = meter();
+    let explosion = sandbox.inspect(&bomb, &account);
     tokio::pin!(explosion);
     let started = Instant::now();
     let error = loop {
@@ -76,7 +77,10 @@ async fn a_compile_bomb_is_stopped_by_memory() {
 #[tokio::test]
 async fn large_code_is_not_taken() {
     let sandbox = limited(|c| c.upload.artifact_bytes = 1000);
-    let error = sandbox.inspect(&Craft::new().component()).await.unwrap_err();
+    let error = sandbox
+        .inspect(&Craft::new().component(), &meter())
+        .await
+        .unwrap_err();
     assert_eq!(
         error,
         UploadError::CompileLimit {
@@ -98,7 +102,10 @@ async fn a_compiler_that_is_none_is_the_hosts_fault() {
                 args: Vec::new(),
             };
         });
-        let error = sandbox.inspect(&Craft::new().component()).await.unwrap_err();
+        let error = sandbox
+            .inspect(&Craft::new().component(), &meter())
+            .await
+            .unwrap_err();
         assert!(error.is_host_fault(), "{error}");
         assert!(error.to_string().contains(expect), "{expect} not in {error}");
     }
@@ -137,14 +144,14 @@ async fn compiled_code_is_kept_and_only_ours_is_taken() {
         request
     };
     let first = cached(dir.path(), None);
-    let seen = first.inspect(&component).await.unwrap();
+    let seen = first.inspect(&component, &meter()).await.unwrap();
     let stage = request().prepare_in(&first).await.unwrap();
     assert_eq!(floats(&stage.apply(&xs(&[7.0])).await.unwrap()), [7.0]);
     assert_eq!(artifacts(dir.path()).len(), 2);
     drop((stage, first));
 
     let second = cached(dir.path(), Some("/bin/false"));
-    assert_eq!(second.inspect(&component).await.unwrap(), seen);
+    assert_eq!(second.inspect(&component, &meter()).await.unwrap(), seen);
     let stage = request().prepare_in(&second).await.unwrap();
     assert_eq!(floats(&stage.apply(&xs(&[7.0])).await.unwrap()), [7.0]);
     drop((stage, second));
@@ -156,10 +163,16 @@ async fn compiled_code_is_kept_and_only_ours_is_taken() {
         fs::write(&file, bytes).unwrap();
     }
     let third = cached(dir.path(), Some("/bin/false"));
-    assert!(third.inspect(&component).await.unwrap_err().is_host_fault());
+    assert!(
+        third
+            .inspect(&component, &meter())
+            .await
+            .unwrap_err()
+            .is_host_fault()
+    );
     drop(third);
     let fourth = cached(dir.path(), None);
-    assert_eq!(fourth.inspect(&component).await.unwrap(), seen);
+    assert_eq!(fourth.inspect(&component, &meter()).await.unwrap(), seen);
 }
 
 #[tokio::test]
@@ -167,13 +180,16 @@ async fn cancelling_an_inspection_kills_the_child() {
     let sandbox = limited(|c| c.upload.compilers = 1);
     let bomb = bomb();
     assert!(
-        tokio::time::timeout(Duration::from_millis(300), sandbox.inspect(&bomb))
+        tokio::time::timeout(Duration::from_millis(300), sandbox.inspect(&bomb, &meter()))
             .await
             .is_err()
     );
     // The one turn is free again.
     let started = Instant::now();
-    sandbox.inspect(&Craft::new().component()).await.unwrap();
+    sandbox
+        .inspect(&Craft::new().component(), &meter())
+        .await
+        .unwrap();
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 

@@ -9,7 +9,7 @@ use caisson_sandbox::{
 };
 use futures_util::future::BoxFuture;
 
-use crate::support::{Request, floats, guest, sandbox, xs};
+use crate::support::{Request, floats, guest, meter, sandbox, xs};
 
 /// A model that doubles, after a while.
 struct Double {
@@ -86,7 +86,7 @@ async fn fails(config: &str) -> Cause {
 
 #[tokio::test]
 async fn a_predictor_runs_a_granted_model() {
-    let seen = sandbox().inspect(&guest("predictor")).await.unwrap();
+    let seen = sandbox().inspect(&guest("predictor"), &meter()).await.unwrap();
     assert!(seen.needs_models);
     let (request, _) = request("double", Duration::ZERO);
     let stage = request.prepare().await.unwrap();
@@ -194,7 +194,7 @@ async fn a_transform_may_not_import_models() {
     let craft = crate::craft::Craft::new()
         .import(nn, "")
         .items(r#"(import "wasi:nn/errors@0.2.0-rc-2024-10-28" "[resource-drop]error" (func (param i32)))"#);
-    let error = sandbox().inspect(&craft.component()).await.unwrap_err();
+    let error = sandbox().inspect(&craft.component(), &meter()).await.unwrap_err();
     assert!(matches!(error, UploadError::Imports(_)), "{error}");
     assert!(
         error.to_string().contains("only a predictor may use models"),

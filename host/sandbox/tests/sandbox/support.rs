@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use caisson_data::{Batch, Block, DataType, Field, Schema, Values};
 use caisson_sandbox::{
-    CompilerCommand, Grants, Graphs, Isolation, Limits, Sandbox, SandboxConfig, Stage, StageError,
+    CompilerCommand, Grants, Graphs, Isolation, Limits, Meter, Sandbox, SandboxConfig, Stage, StageError,
     StageLabel, StageRequest, World,
 };
 
@@ -26,6 +26,11 @@ pub(crate) fn config() -> SandboxConfig {
 pub(crate) fn sandbox() -> Sandbox {
     static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(config()).expect("a sandbox"));
     SANDBOX.clone()
+}
+
+/// The account of a tenant that nothing else uses.
+pub(crate) fn meter() -> Arc<Meter> {
+    Arc::default()
 }
 
 /// A component of `tests/guests`.
@@ -71,6 +76,7 @@ pub(crate) struct Request {
     pub(crate) input: Arc<Schema>,
     pub(crate) limits: Limits,
     pub(crate) isolation: Isolation,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) grants: Grants,
     pub(crate) graphs: Option<Arc<dyn Graphs>>,
 }
@@ -85,6 +91,7 @@ impl Request {
             input: x(),
             limits: Limits::default(),
             isolation: Isolation::Fresh,
+            meter: meter(),
             grants: Grants::default(),
             graphs: None,
         }
@@ -104,6 +111,7 @@ impl Request {
                 input: self.input,
                 limits: self.limits,
                 isolation: self.isolation,
+                meter: self.meter,
                 grants: self.grants,
                 graphs: self.graphs,
             })

@@ -5,15 +5,18 @@ use std::time::{Duration, Instant};
 use caisson_sandbox::{Cause, Sandbox, SandboxConfig, UploadError, UploadLimits};
 
 use crate::craft::{Craft, raw};
-use crate::support::{affine, config, floats, guest, sandbox, xs};
+use crate::support::{affine, config, floats, guest, meter, sandbox, xs};
 
 async fn refused(component: &[u8]) -> UploadError {
-    sandbox().inspect(component).await.unwrap_err()
+    sandbox().inspect(component, &meter()).await.unwrap_err()
 }
 
 #[tokio::test]
 async fn a_crafted_component_is_a_plugin() {
-    let seen = sandbox().inspect(&Craft::new().component()).await.unwrap();
+    let seen = sandbox()
+        .inspect(&Craft::new().component(), &meter())
+        .await
+        .unwrap();
     assert_eq!(seen.manifest.name, "crafted");
 }
 
@@ -43,7 +46,7 @@ async fn a_truncated_component_is_refused_wherever_it_was_cut() {
     let whole = Craft::new().component();
     let (mut cut_off, mut accepted) = (0, 0);
     for end in 0..whole.len() {
-        match sandbox().inspect(&whole[..end]).await {
+        match sandbox().inspect(&whole[..end], &meter()).await {
             Err(UploadError::Truncated(_)) => cut_off += 1,
             Err(UploadError::NotWasm { .. } | UploadError::NoWorld { .. } | UploadError::Invalid(_)) => {}
             Err(other) => panic!("cut at {end}: {other}"),
@@ -66,7 +69,7 @@ async fn a_damaged_component_harms_nothing() {
     for at in (8..whole.len()).step_by(37) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x11;
-        if let Err(error) = sandbox().inspect(&damaged).await {
+        if let Err(error) = sandbox().inspect(&damaged, &meter()).await {
             assert!(!error.is_host_fault(), "byte {at}: {error}");
         }
     }
@@ -108,7 +111,7 @@ async fn another_version_of_the_contract_is_told() {
     );
     // A patch of the same line fits.
     let patch = Craft::new().wit_version("0.1.9").component();
-    let seen = sandbox().inspect(&patch).await.unwrap();
+    let seen = sandbox().inspect(&patch, &meter()).await.unwrap();
     assert_eq!(seen.wit_version.as_deref(), Some("0.1.9"));
     let mut request = affine();
     request.component = patch;
@@ -129,14 +132,14 @@ async fn describe_runs_under_limits() {
     slow.limits.setup_cpu = Duration::from_millis(50);
     let sandbox = Sandbox::new(slow).unwrap();
     let spin = Craft::new().describe("(loop $l (br $l))").component();
-    let error = sandbox.inspect(&spin).await.unwrap_err();
+    let error = sandbox.inspect(&spin, &meter()).await.unwrap_err();
     assert_eq!(
         error,
         UploadError::Describe(Box::new(Cause::CpuTime(Duration::from_millis(50))))
     );
     let trap = Craft::new().describe("unreachable").component();
     assert_eq!(
-        sandbox.inspect(&trap).await.unwrap_err().code(),
+        sandbox.inspect(&trap, &meter()).await.unwrap_err().code(),
         "describe-failed"
     );
     // A name that isn't UTF-8, a name of two gigabytes.
@@ -146,7 +149,7 @@ async fn describe_runs_under_limits() {
     ] {
         let component = Craft::new().describe(describe).component();
         assert_eq!(
-            sandbox.inspect(&component).await.unwrap_err().code(),
+            sandbox.inspect(&component, &meter()).await.unwrap_err().code(),
             "describe-failed"
         );
     }
@@ -182,7 +185,11 @@ async fn size_functions_types_modules_and_nesting_are_bounded() {
             "2 levels of nesting; at most 1".into(),
         ),
     ] {
-        let error = sandbox.inspect(&component).await.unwrap_err().to_string();
+        let error = sandbox
+            .inspect(&component, &meter())
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&what), "{what} not in {error}");
     }
     // 200 MB of zeros with a good header: told in no time.

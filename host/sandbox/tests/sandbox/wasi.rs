@@ -4,7 +4,7 @@ use caisson_sandbox::{Grants, StageKind};
 
 use crate::craft::Craft;
 use crate::logs::Captured;
-use crate::support::{Request, affine, floats, sandbox, xs};
+use crate::support::{Request, affine, floats, meter, sandbox, xs};
 
 /// The parts of WASI 0.2 that these tests import, as WASI has them.
 const WASI: &str = r#"
@@ -77,7 +77,13 @@ async fn there_is_no_environment_no_argument_and_no_folder() {
             (f32.store {FIRST} (f32.convert_i32_u (i32.add (i32.load (i32.const 260))
                 (i32.add (i32.load (i32.const 268)) (i32.load (i32.const 276))))))"
         ));
-    assert!(sandbox().inspect(&craft.component()).await.unwrap().needs_wasi);
+    assert!(
+        sandbox()
+            .inspect(&craft.component(), &meter())
+            .await
+            .unwrap()
+            .needs_wasi
+    );
     let stage = request(&craft).prepare().await.unwrap();
     assert_eq!(*stage.kind(), StageKind::Preinitialised);
     assert_eq!(floats(&stage.apply(&xs(&[9.0])).await.unwrap()), [0.0]);

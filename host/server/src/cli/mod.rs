@@ -4,6 +4,7 @@
 //! whatever the command does. `--json` prints the server's answer as it came.
 
 mod client;
+mod config;
 mod deploy;
 mod model;
 mod output;
@@ -24,7 +25,7 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  caisson serve                                        start a server on http://127.0.0.1:8080
+  caisson serve --dev                                  start a server on http://127.0.0.1:8080, without keys
   caisson plugin new --world transform my-plugin       make a plugin project
   caisson plugin push target/plugins/impute.wasm       upload a plugin
   caisson model push churn model.onnx --baseline baseline.csv
@@ -52,6 +53,9 @@ pub(crate) struct Remote {
 enum Command {
     /// Start a server.
     Serve(serve::ServeArgs),
+    /// Check a configuration file.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Make, build, test, upload and list plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -80,14 +84,28 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
     let done = |()| std::process::ExitCode::SUCCESS;
     match cli.command {
         Command::Serve(args) => serve::run(args).map(done),
+        Command::Config(command) => config::run(command),
         Command::Plugin(command) => plugin::run(command).map(done),
         Command::Model(command) => model::run(command).map(done),
         Command::Deploy(args) => deploy::run(&args).map(done),
         Command::Deployment(command) => deploy::run_command(command).map(done),
         Command::Predict(args) => predict::run(&args).map(done),
         Command::Drift(args) => predict::run_drift(&args),
-        Command::CompileWorker => Ok(caisson_sandbox::compile_worker_main()),
-        Command::ModelWorker => Ok(caisson_inference::check_worker_main()),
+        Command::CompileWorker => {
+            give_way();
+            Ok(caisson_sandbox::compile_worker_main())
+        }
+        Command::ModelWorker => {
+            give_way();
+            Ok(caisson_inference::check_worker_main())
+        }
+    }
+}
+
+/// Work for an upload gives way to requests.
+fn give_way() {
+    if let Err(error) = rustix::process::nice(caisson_sandbox::NICE) {
+        eprintln!("running at normal priority: {error}");
     }
 }
 

@@ -1,16 +1,19 @@
 //! `caisson serve`: everything is parsed and opened before the port is bound, then requests are
 //! served until SIGINT or SIGTERM.
+//!
+//! Stopping takes three steps: the server turns unready and goes on serving for the drain time, so
+//! that load balancers notice; it stops accepting and finishes what is in flight; it exits.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use crate::app::{App, AppConfig};
+use crate::app::App;
+use crate::config::file::LogFormat;
+use crate::config::{ServerFlags, Settings};
 use crate::http::{self, listener};
 
 /// Seconds; the buckets of every latency histogram. From a single sandboxed call (tens of
@@ -23,89 +26,36 @@ const LATENCY_BUCKETS: &[f64] = &[
 /// Start a server.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  caisson serve
-  caisson serve --listen 127.0.0.1:9000 --data-dir /var/lib/caisson --log json")]
+  caisson serve --dev                                  try things out: one tenant, no keys
+  caisson serve --config /etc/caisson.toml
+  caisson serve --listen 127.0.0.1:9000 --data-dir /var/lib/caisson --log json
+
+Without --dev every request needs a key. The first start prints an operator's key, once; with it,
+`caisson tenant create` and `caisson key create` make the others.")]
 pub(crate) struct ServeArgs {
-    /// Address and port; port 0 takes a free one.
-    #[arg(
-        long,
-        env = "CAISSON_LISTEN",
-        default_value = "127.0.0.1:8080",
-        value_name = "ADDR"
-    )]
-    listen: SocketAddr,
-    /// Serve on an address that other machines reach. There are no keys yet: anyone who reaches it may upload and run plugins.
-    #[arg(long)]
-    allow_remote: bool,
-    /// Folder of everything that is kept.
-    #[arg(
-        long,
-        env = "CAISSON_DATA_DIR",
-        default_value = "caisson-data",
-        value_name = "DIR"
-    )]
-    data_dir: PathBuf,
-    /// ONNX Runtime's shared library; `cargo xtask setup` puts one in place.
-    #[arg(long, env = "CAISSON_ONNXRUNTIME", value_name = "FILE")]
-    onnxruntime: Option<PathBuf>,
-    /// Where models run: `cpu`, or `cuda`.
-    #[arg(long, env = "CAISSON_PROVIDER", default_value = "cpu", value_enum)]
-    provider: ProviderArg,
-    /// With `--provider cuda`: run on the CPU, and say so, where CUDA can't be had.
-    #[arg(long)]
-    fallback_to_cpu: bool,
-    /// How log lines look.
-    #[arg(long, default_value = "text", value_enum)]
-    log: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ProviderArg {
-    Cpu,
-    Cuda,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+    #[command(flatten)]
+    flags: ServerFlags,
 }
 
 /// Run the server until it is told to stop.
 pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
-    if !args.listen.ip().is_loopback() && !args.allow_remote {
-        bail!(
-            "{} is reachable from other machines, and this version has no access control: anyone there could upload and run \
-             plugins. Listen on 127.0.0.1 behind a proxy that authenticates, or say --allow-remote",
-            args.listen
-        );
-    }
-    start_logging(args.log);
+    silence_telemetry()?;
+    let settings = Settings::gather(args.flags)?;
+    start_logging(&settings);
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
         .set_buckets(LATENCY_BUCKETS)
         .context("setting the metrics' buckets")?
         .install_recorder()
         .context("installing the metrics recorder")?;
-    let config = AppConfig {
-        data_dir: args.data_dir,
-        onnxruntime: args.onnxruntime,
-        provider: match args.provider {
-            ProviderArg::Cpu => caisson_inference::Provider::Cpu,
-            ProviderArg::Cuda => caisson_inference::Provider::Cuda {
-                device_id: 0,
-                fallback_to_cpu: args.fallback_to_cpu,
-            },
-        },
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime's threads")?;
     runtime.block_on(async move {
-        let app = Arc::new(App::open(config).await?);
-        let listener = TcpListener::bind(args.listen)
+        let app = Arc::new(App::open(&settings).await?);
+        let listener = TcpListener::bind(settings.listen)
             .await
-            .with_context(|| format!("listening on {}", args.listen))?;
+            .with_context(|| format!("listening on {}", settings.listen))?;
         let address = listener.local_addr().context("reading the listener's address")?;
         // On standard output and flushed, for whoever started us on port 0.
         println!("listening on http://{address}");
@@ -114,24 +64,54 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
             let app = Arc::clone(&app);
             async move { app.load_all().await }
         });
-        let router = http::router(http::Context {
-            app: Arc::clone(&app),
-            metrics,
-        });
-        listener::serve(listener, router, stop_signal()).await;
+        let context = http::Context::new(Arc::clone(&app), metrics);
+        let router = http::router(context);
+        let stop = async {
+            stop_signal().await;
+            app.start_draining();
+            tracing::info!(
+                drain_seconds = settings.drain.as_secs(),
+                "told to stop: unready from now on, and still serving"
+            );
+            // A second signal ends the drain: whoever sends it doesn't want to wait.
+            tokio::select! {
+                () = tokio::time::sleep(settings.drain) => {}
+                () = stop_signal() => {}
+            }
+        };
+        listener::serve(listener, router, stop, settings.grace).await;
         loading.abort();
         tracing::info!("stopped");
         Ok(())
     })
 }
 
-fn start_logging(format: LogFormat) {
-    // RUST_LOG-style filter under our own name; wasmtime's compiler is chatty below warnings.
-    let filter = EnvFilter::try_from_env("CAISSON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// ONNX Runtime from 1.31 on keeps and sends telemetry from the moment it is loaded, before its API
+/// can be told not to; only the environment is early enough. A process can't change its own safely,
+/// so this one starts itself anew, in place.
+fn silence_telemetry() -> anyhow::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let (name, value) = caisson_inference::NO_TELEMETRY;
+    if std::env::var_os(name).is_some_and(|v| v == value) {
+        return Ok(());
+    }
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    let mut args = std::env::args_os();
+    let mut command = std::process::Command::new(program);
+    if let Some(name) = args.next() {
+        command.arg0(name);
+    }
+    let error = command.args(args).env(name, value).exec();
+    Err(error).context("starting anew with ONNX Runtime's telemetry switched off")
+}
+
+fn start_logging(settings: &Settings) {
+    // `check` has parsed it already.
+    let filter = EnvFilter::builder().parse_lossy(&settings.log_filter);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    match format {
+    match settings.log_format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }

@@ -146,6 +146,7 @@ impl From<ServingError> for ApiError {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Quota => StatusCode::TOO_MANY_REQUESTS,
             Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Kind::Stage => StatusCode::INTERNAL_SERVER_ERROR,

@@ -9,6 +9,7 @@ use caisson_serving::LoadState;
 use serde::Serialize;
 
 use super::{Context, json};
+use crate::config::file::ReadyPolicy;
 
 #[derive(Serialize)]
 struct Live {
@@ -18,6 +19,9 @@ struct Live {
 #[derive(Serialize)]
 struct Ready {
     ready: bool,
+    /// The server was told to stop.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    draining: bool,
     /// The deployments that are not ready, with the reason. Absent when all are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     deployments: BTreeMap<String, String>,
@@ -29,12 +33,16 @@ pub(crate) async fn live() -> Response {
 }
 
 /// Every live deployment is loaded; 503, and which are not, otherwise. A deployment that failed to
-/// load is reported and doesn't hold the others back.
+/// load is reported, and holds the server back only where the configuration says so.
 pub(crate) async fn ready(State(context): State<Context>) -> Response {
+    let draining = context.app.is_draining();
     let states = context.app.serving.load_states();
-    let ready = !states
-        .iter()
-        .any(|(_, state)| matches!(state, LoadState::Loading));
+    let waits = |state: &LoadState| match state {
+        LoadState::Loading => true,
+        LoadState::Failed(_) => context.app.ready == ReadyPolicy::All,
+        LoadState::Ready => false,
+    };
+    let ready = !draining && !states.values().any(waits);
     let deployments = states
         .into_iter()
         .filter_map(|(name, state)| match state {
@@ -48,5 +56,10 @@ pub(crate) async fn ready(State(context): State<Context>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    json(status, &Ready { ready, deployments })
+    let body = Ready {
+        ready,
+        draining,
+        deployments,
+    };
+    json(status, &body)
 }

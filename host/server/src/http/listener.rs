@@ -24,11 +24,14 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after `accept` fails, which it does when descriptors run out: without one the loop spins.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long requests in flight may take to finish after shutdown began.
-const GRACE: Duration = Duration::from_secs(30);
 
-/// Serve `router` on `listener` until `stop` completes, then drain.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+/// Serve `router` on `listener` until `stop` completes, then finish what is in flight within `grace`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut builder = Builder::new(TokioExecutor::new());
@@ -77,9 +80,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(
-            seconds = GRACE.as_secs(),
+            seconds = grace.as_secs(),
             "requests still in flight after the grace period were cut"
         );
     }

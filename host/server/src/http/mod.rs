@@ -17,8 +17,9 @@ mod predict;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use caisson_registry::TenantId;
@@ -38,6 +39,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// What handlers of this system get.
+    pub(crate) fn new(app: Arc<App>, metrics: PrometheusHandle) -> Self {
+        Self { app, metrics }
+    }
+
     /// The tenant of a request. Until keys arrive there is one, which owns everything.
     pub(crate) fn tenant(&self) -> &TenantId {
         &self.app.tenant
@@ -78,8 +84,22 @@ pub(crate) fn router(context: Context) -> Router {
         .route("/metrics", get(render_metrics))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
+        // Every route bounds its body itself, see `body`; axum's 2 MB would refuse most models.
+        .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(map_response_with_state(context.clone(), close_while_draining))
         .with_state(context)
+}
+
+/// A server that is about to stop asks its clients to open their next connection elsewhere; the
+/// connections are idle or gone when it closes them.
+async fn close_while_draining(State(context): State<Context>, mut response: Response) -> Response {
+    if context.app.is_draining() {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn no_route(uri: Uri) -> ApiError {

@@ -3,6 +3,8 @@
 //! A model is a deployment here, and its versions are revisions. What clients read first is in
 //! `/v2`: only extensions that are there are listed.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -141,7 +143,7 @@ pub(crate) async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    infer_on(&*context.live(&name)?, &headers, body).await
+    infer_on(&context.live(&name)?, &headers, body).await
 }
 
 /// Predict for tensors with the revision that is live.
@@ -151,10 +153,10 @@ pub(crate) async fn infer_version(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    infer_on(&*context.live_version(&name, &version)?, &headers, body).await
+    infer_on(&context.live_version(&name, &version)?, &headers, body).await
 }
 
-async fn infer_on(revision: &Revision, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
+async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
     let bytes = body::read(headers, body, body::PREDICT_BYTES_MAX).await?;
     let limits = DecodeLimits::default();
     let request = match json_length(headers)? {

@@ -1,10 +1,13 @@
 //! `/v1/plugins`.
 
-use axum::body::Body;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_registry::{Outcome, PluginRecord, PluginUpload};
+use caisson_sandbox::Inspection;
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -73,7 +76,7 @@ pub(crate) async fn push(
     body: Body,
 ) -> Result<Response, ApiError> {
     let component = body::read(&headers, body, body::PLUGIN_BYTES_MAX).await?;
-    let inspection = context.app.sandbox.inspect(&component).await?;
+    let inspection = inspect(&context, &component).await?;
     let manifest = inspection.manifest;
     jsonschema::validator_for(&manifest.config_schema).map_err(|e| {
         ApiError::bad_request(
@@ -103,6 +106,14 @@ pub(crate) async fn push(
             ..PluginBody::long(record)
         },
     ))
+}
+
+/// Look at an upload; a `describe` that burns gives way to requests.
+async fn inspect(context: &Context, component: &Bytes) -> Result<Inspection, ApiError> {
+    let meter = context.app.meters.of(context.tenant());
+    let (sandbox, component, account) = (context.app.sandbox.clone(), component.clone(), Arc::clone(&meter));
+    let look = async move { sandbox.inspect(&component, &account).await };
+    Ok(context.app.sandbox.fair(&meter, look).await?)
 }
 
 /// All versions of all plugins.

@@ -1,0 +1,202 @@
+//! Calls that burn give way to calls that don't.
+//!
+//! The epoch makes a spinning guest yield its thread each tick, but a yielded call comes back as fast
+//! as the scheduler turns, and a tenant that keeps enough of them spinning has every worker. So
+//! requests run in two classes. Each starts on the worker threads; once a guest of it has burnt a
+//! whole tick without a pause, the rest of the request moves to threads that the operating system
+//! schedules at low priority ([`NICE`]), and for a second its tenant's other requests start there.
+//! On an idle machine they lose nothing but one hop between threads; on a busy one they get what is
+//! left over. Nobody has to configure it, and a neighbour's latency doesn't depend on a quota being
+//! right.
+//!
+//! A future may be polled on one thread and then on another, so moving it is moving a box.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::error::SandboxError;
+use crate::meter::Meter;
+
+/// The niceness of low-priority threads. Ten steps make about a tenth of the weight of a normal
+/// thread (Linux: 110 against 1,024).
+pub const NICE: i32 = 10;
+
+thread_local! {
+    /// Did a guest burn a whole tick in the poll under way on this thread?
+    static BURNT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A guest on this thread burnt a whole tick.
+pub(crate) fn note_burnt() {
+    BURNT.set(true);
+}
+
+/// The low-priority threads.
+pub(crate) struct Background {
+    handle: Handle,
+    /// Present until dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Background {
+    pub(crate) fn start() -> Result<Self, SandboxError> {
+        let runtime = Builder::new_multi_thread()
+            .thread_name("caisson-low")
+            .on_thread_start(lower_priority)
+            .enable_all()
+            .build()
+            .map_err(SandboxError::Threads)?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Run a request's future in the class that its tenant and its own burning put it in. Dropping
+    /// the returned future cancels it in either.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        meter: &Arc<Meter>,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let mut future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
+        if !meter.is_busy() {
+            let here = poll_fn(|cx| {
+                BURNT.set(false);
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(value) => Poll::Ready(Some(value)),
+                    Poll::Pending if BURNT.get() => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            if let Some(value) = here.await {
+                return value;
+            }
+            meter.note_busy();
+        }
+        let noting = Arc::clone(meter);
+        let low = self.handle.spawn(async move {
+            poll_fn(|cx| {
+                BURNT.set(false);
+                let poll = future.as_mut().poll(cx);
+                if BURNT.get() {
+                    noting.note_busy();
+                }
+                poll
+            })
+            .await
+        });
+        AbortOnDrop(low).join().await
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // A runtime must not be waited for inside another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// On Linux niceness belongs to the thread.
+fn lower_priority() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+        tracing::warn!(%error, "a low-priority thread runs at normal priority");
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    async fn join(mut self) -> T {
+        match (&mut self.0).await {
+            Ok(value) => value,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Aborted: only when the process ends, and then nobody waits.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn niceness() -> i32 {
+        rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_request_that_burns_moves_and_its_tenant_follows() {
+        let background = Background::start().unwrap();
+        let meter = Arc::new(Meter::default());
+        let normal = background
+            .run(&meter, async {
+                tokio::task::yield_now().await;
+                niceness()
+            })
+            .await;
+        assert_eq!(normal, 0);
+        let moved = background
+            .run(&meter, async {
+                let before = niceness();
+                note_burnt();
+                tokio::task::yield_now().await;
+                (before, niceness())
+            })
+            .await;
+        assert_eq!(moved, (0, NICE));
+        assert_eq!(background.run(&meter, async { niceness() }).await, NICE);
+        let other = Arc::new(Meter::default());
+        assert_eq!(background.run(&other, async { niceness() }).await, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn dropping_the_caller_cancels_a_moved_request() {
+        struct Ended(Arc<std::sync::atomic::AtomicBool>);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let background = Background::start().unwrap();
+        let meter = Arc::new(Meter::default());
+        meter.note_busy();
+        let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let guard = Ended(Arc::clone(&ended));
+        let run = background.run(&meter, async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        });
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), run)
+                .await
+                .is_err()
+        );
+        for _ in 0..500 {
+            if ended.load(std::sync::atomic::Ordering::SeqCst) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the request still runs");
+    }
+}

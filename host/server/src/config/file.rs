@@ -1,0 +1,261 @@
+//! The configuration file: one TOML document, every key optional, every unknown key an error.
+//!
+//! [`parse`] reports every problem of a file together, each with its line and column, because a
+//! person who fixes one at a time restarts a server once for each. After a problem its key is
+//! blanked out and the rest is read again.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a configuration file. A complete one has a few kilobytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Problems that are reported of one file: past that it is another kind of file.
+const PROBLEMS_MAX: usize = 50;
+
+/// A configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) server: Server,
+    pub(crate) storage: Storage,
+    pub(crate) models: Models,
+    pub(crate) log: Log,
+}
+
+/// `[server]`: the port, starting and stopping.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) allow_remote: Option<bool>,
+    pub(crate) dev: Option<bool>,
+    pub(crate) drain_seconds: Option<u64>,
+    pub(crate) grace_seconds: Option<u64>,
+    pub(crate) ready: Option<ReadyPolicy>,
+}
+
+/// `[storage]`: what is kept, and where.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Storage {
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// `[models]`: ONNX Runtime.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Models {
+    pub(crate) onnxruntime: Option<PathBuf>,
+    pub(crate) provider: Option<Provider>,
+    pub(crate) fallback_to_cpu: Option<bool>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) format: Option<LogFormat>,
+    pub(crate) filter: Option<String>,
+}
+
+/// When a server whose deployments can't all be loaded is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReadyPolicy {
+    /// Once each deployment is loaded or has failed: one tenant's fault keeps no one else waiting.
+    #[default]
+    Settled,
+    /// Only when every deployment is loaded.
+    All,
+}
+
+/// Where models run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Provider {
+    /// On the processor.
+    #[default]
+    Cpu,
+    /// On an NVIDIA GPU.
+    Cuda,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One thing that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Problem {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// Line, from 1; 0 where the problem is the file as a whole.
+    pub(crate) line: usize,
+    /// Column, from 1; 0 likewise.
+    pub(crate) column: usize,
+    /// What is wrong, and what would be right.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Read a configuration file.
+///
+/// # Errors
+///
+/// All its problems, in the order in which they were found.
+pub(crate) fn read(path: &Path) -> Result<File, Vec<Problem>> {
+    let whole = |message: String| {
+        vec![Problem {
+            file: path.to_owned(),
+            line: 0,
+            column: 0,
+            message,
+        }]
+    };
+    let length = std::fs::metadata(path).map_err(|e| whole(e.to_string()))?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(whole(format!(
+            "it has {length} bytes; a configuration has at most {FILE_BYTES_MAX}"
+        )));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| whole(e.to_string()))?;
+    parse(path, &text)
+}
+
+/// Read the text of a configuration file; `path` is for messages.
+///
+/// # Errors
+///
+/// As of [`read`].
+pub(crate) fn parse(path: &Path, text: &str) -> Result<File, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut rest = text.to_owned();
+    while problems.len() < PROBLEMS_MAX {
+        let error = match toml::from_str::<File>(&rest) {
+            Ok(file) if problems.is_empty() => return Ok(file),
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or(0..0);
+        let (line, column) = position(text, span.start);
+        problems.push(Problem {
+            file: path.to_owned(),
+            line,
+            column,
+            message: error.message().trim().replace('\n', " "),
+        });
+        // A file that isn't TOML has one problem: what comes after it can't be told.
+        if toml::from_str::<toml::Table>(&rest).is_err() || !blank(&mut rest, &span) {
+            break;
+        }
+    }
+    Err(problems)
+}
+
+/// Line and column of a byte, from 1.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// Replace the lines that hold a span by spaces, so that later positions stay right; an unknown
+/// table goes with its keys. False if nothing was left to replace.
+fn blank(text: &mut String, span: &Range<usize>) -> bool {
+    let start = text
+        .get(..span.start)
+        .and_then(|t| t.rfind('\n'))
+        .map_or(0, |i| i + 1);
+    let from = span.end.max(span.start);
+    let mut end = text
+        .get(from..)
+        .and_then(|t| t.find('\n'))
+        .map_or(text.len(), |i| from + i);
+    let is_header = text
+        .get(start..end)
+        .is_some_and(|line| line.trim_start().starts_with('['));
+    if is_header {
+        end = text
+            .get(end..)
+            .and_then(|t| t.find("\n["))
+            .map_or(text.len(), |i| end + i);
+    }
+    let Some(lines) = text.get(start..end) else {
+        return false;
+    };
+    let blanked: String = lines
+        .bytes()
+        .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
+        .collect();
+    let changed = blanked != lines;
+    text.replace_range(start..end, &blanked);
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<(usize, usize, String)> {
+        parse(Path::new("caisson.toml"), text)
+            .unwrap_err()
+            .into_iter()
+            .map(|p| (p.line, p.column, p.message))
+            .collect()
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let found = problems(
+            "[server]\nlisten = \"here\"\ndrain_seconds = -1\nlistn = 1\n\n[storgae]\ndata_dir = \"x\"\n\n[models]\nprovider = \"tpu\"\n",
+        );
+        let lines: Vec<usize> = found.iter().map(|p| p.0).collect();
+        for line in [2, 3, 4, 6, 10] {
+            assert!(lines.contains(&line), "line {line}: {found:?}");
+        }
+        let text = format!("{found:?}");
+        assert!(
+            text.contains("listn") && text.contains("storgae") && text.contains("tpu"),
+            "{text}"
+        );
+        assert_eq!(found.len(), 5, "{found:?}");
+    }
+
+    #[test]
+    fn text_that_is_not_toml_is_one_problem_with_its_place() {
+        let found = problems("[server]\nlisten = = 1\nx = 2\n");
+        assert_eq!((found.len(), found[0].0), (1, 2), "{found:?}");
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration() {
+        assert_eq!(parse(Path::new("x"), "").unwrap(), File::default());
+    }
+
+    #[test]
+    fn positions_count_characters() {
+        assert_eq!(position("ä = 1\nü = x", 7), (2, 1));
+        assert_eq!(position("äb", 2), (1, 2));
+    }
+}
