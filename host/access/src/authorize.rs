@@ -20,9 +20,9 @@ use crate::role::Role;
 
 /// Decisions kept: 10,000 busy keys with six each. About 200 bytes apiece.
 const DECISIONS_MAX: usize = 65_536;
-/// Bytes of a resource's name, up to which a decision about it is kept. No name is longer; what a
-/// caller sends instead of one may be.
-const KEPT_NAME_BYTES_MAX: usize = 128;
+/// Bytes of a resource's name: twice what a name has. What a caller sends instead of one may be
+/// longer, and neither a policy's patterns nor the kept decisions should meet it.
+const NAME_BYTES_MAX: usize = 128;
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub enum Reason {
         /// Which one, where, and what of it.
         error: String,
     },
+    /// Nothing has so long a name.
+    NameTooLong,
     /// The key was revoked since it was let in.
     Revoked,
     /// The tenant was suspended since the key was let in.
@@ -144,6 +146,9 @@ impl fmt::Display for Refusal {
                     f,
                     "{error}; until it is corrected or deleted only policies can be managed"
                 )
+            }
+            Reason::NameTooLong => {
+                write!(f, "names have at most {NAME_BYTES_MAX} bytes")
             }
             Reason::Revoked => f.write_str("this key was revoked"),
             Reason::Suspended => f.write_str("this key's tenant is suspended"),
@@ -211,6 +216,9 @@ impl Access {
         if !principal.tenant().is_active() {
             return denied(Reason::Suspended);
         }
+        if resource.name.len() > NAME_BYTES_MAX {
+            return denied(Reason::NameTooLong);
+        }
         let own = principal.tenant().own_policies();
         let asking = Asking {
             principal: principal.serial,
@@ -226,16 +234,14 @@ impl Access {
             None => Decision::Allow,
             Some(reason) => denied(reason),
         };
-        if resource.name.len() <= KEPT_NAME_BYTES_MAX {
-            let asked = Asked {
-                principal: asking.principal,
-                policies: asking.policies,
-                action,
-                tenant: resource.tenant.clone(),
-                name: resource.name.into(),
-            };
-            self.0.decisions.0.insert(asked, decision.clone());
-        }
+        let asked = Asked {
+            principal: asking.principal,
+            policies: asking.policies,
+            action,
+            tenant: resource.tenant.clone(),
+            name: resource.name.into(),
+        };
+        self.0.decisions.0.insert(asked, decision.clone());
         decision
     }
 

@@ -4,6 +4,7 @@
 //! release can't read any more closes what its tenant's policies decide, and nothing else, until it
 //! is replaced or deleted: to leave it out could permit what it forbids.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,27 +49,39 @@ pub(crate) struct OwnPolicies {
     pub(crate) generation: u64,
     /// With the defaults beside them; `None` where there are none.
     pub(crate) set: Result<Option<Arc<PolicySet>>, PolicyError>,
+    each: Each,
 }
+
+/// Policies by name, as they were read.
+type Each = BTreeMap<String, Result<Arc<PolicySet>, PolicyError>>;
 
 impl OwnPolicies {
     pub(crate) fn none() -> Self {
-        Self::of(Ok(None))
+        Self::new(Each::new(), Ok(None))
     }
 
-    fn of(set: Result<Option<Arc<PolicySet>>, PolicyError>) -> Self {
+    fn of(each: Each, engine: &Engine) -> Self {
+        if each.is_empty() {
+            return Self::none();
+        }
+        let read: Result<Vec<_>, PolicyError> = each
+            .iter()
+            .map(|(name, set)| match set {
+                Ok(set) => Ok((&**name, &**set)),
+                Err(error) => Err(error.clone()),
+            })
+            .collect();
+        let set = read.and_then(|own| engine.with_defaults(own.into_iter()));
+        Self::new(each, set.map(Some))
+    }
+
+    fn new(each: Each, set: Result<Option<Arc<PolicySet>>, PolicyError>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             generation: NEXT.fetch_add(1, Ordering::Relaxed),
             set,
+            each,
         }
-    }
-
-    fn compile(engine: &Engine, records: &[PolicyRecord]) -> Self {
-        if records.is_empty() {
-            return Self::none();
-        }
-        let texts = records.iter().map(|record| (&*record.name, &*record.text));
-        Self::of(engine.with_defaults(texts).map(Some))
     }
 }
 
@@ -100,18 +113,18 @@ impl Access {
                 POLICY_BYTES_MAX,
             ));
         }
-        self.0.engine.check(name, text)?;
+        let set = Arc::new(self.0.engine.read(name, text)?);
         let record = PolicyRecord {
             name: name.to_owned(),
             text: text.to_owned(),
             updated_at: now(),
             updated_by: by.to_string(),
         };
-        self.change_policies(tenant, name, |policies| {
-            let path = policy_path(tenant, name);
+        let path = policy_path(tenant, name);
+        self.change_policies(tenant, name, Some(set), |policies| {
             let op = match record::get::<PolicyRecord>(self.store().metadata(), &path)? {
                 Some(stored) => stored.replace(&path, &record)?,
-                None if policies.len() >= POLICIES_MAX => {
+                None if policies >= POLICIES_MAX => {
                     return Err(too_many(
                         format!("policies of the tenant `{tenant}`"),
                         POLICIES_MAX,
@@ -153,8 +166,8 @@ impl Access {
     /// There is none of this name, or no such tenant; the store.
     pub fn delete_policy(&self, tenant: &TenantId, name: &str) -> Result<PolicyRecord, AccessError> {
         check_name("policy", name)?;
-        self.change_policies(tenant, name, |_| {
-            let path = policy_path(tenant, name);
+        let path = policy_path(tenant, name);
+        self.change_policies(tenant, name, None, |_| {
             let stored = record::get::<PolicyRecord>(self.store().metadata(), &path)?
                 .ok_or_else(|| no_policy(name))?;
             Ok((Op::delete(path.as_str(), stored.unchanged()), stored.record))
@@ -163,7 +176,15 @@ impl Access {
 
     /// Put a tenant's stored policies into memory, at open.
     pub(crate) fn load_policies(&self, state: &TenantState) -> Result<(), AccessError> {
-        let policies = OwnPolicies::compile(&self.0.engine, &self.stored_policies(state.id())?);
+        let each = self
+            .stored_policies(state.id())?
+            .into_iter()
+            .map(|record| {
+                let set = self.0.engine.read(&record.name, &record.text);
+                (record.name, set.map(Arc::new))
+            })
+            .collect();
+        let policies = OwnPolicies::of(each, &self.0.engine);
         if let Err(error) = &policies.set {
             tracing::error!(tenant = %state.id(), %error, "refusing what this tenant's policies decide");
         }
@@ -171,25 +192,31 @@ impl Access {
         Ok(())
     }
 
-    /// Change one policy as `edit` says of those that there are, and use what there is then.
+    /// Store what `edit` makes of a policy, given how many there are, and use `set` from then on.
     fn change_policies(
         &self,
         tenant: &TenantId,
         name: &str,
-        edit: impl Fn(&[PolicyRecord]) -> Result<(Op, PolicyRecord), AccessError>,
+        set: Option<Arc<PolicySet>>,
+        edit: impl Fn(usize) -> Result<(Op, PolicyRecord), AccessError>,
     ) -> Result<PolicyRecord, AccessError> {
         let state = self.tenant_state(tenant)?;
         let _changing = state.changing();
         // One that was deleted a moment ago gets no policy any more.
         self.tenant(tenant)?;
+        let mut each = state.own_policies().each.clone();
         let changed = change(self.store(), name, || {
-            let (op, answer) = edit(&self.stored_policies(tenant)?)?;
+            let (op, answer) = edit(each.len())?;
             Ok::<_, AccessError>(Attempt {
                 ops: vec![op],
                 answer,
             })
         })?;
-        self.load_policies(&state)?;
+        match set {
+            Some(set) => each.insert(name.to_owned(), Ok(set)),
+            None => each.remove(name),
+        };
+        state.set_policies(OwnPolicies::of(each, &self.0.engine));
         Ok(changed)
     }
 

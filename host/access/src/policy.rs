@@ -28,8 +28,13 @@ pub(crate) const KEY_DEPLOYMENTS: &str = "key-deployments";
 /// Brackets within brackets in a policy. Cedar's parser calls itself for each, and a few thousand
 /// would end the process; people write four.
 const NESTING_MAX: usize = 32;
+/// Dots in one path, as in `principal.tenant.name`. Cedar makes `principal has a.b.c` a condition for
+/// each part of the path, each of which has the whole path before it: a thousand take it minutes.
+const PATH_DOTS_MAX: usize = 8;
 /// Problems of one policy that a message lists. The first ones cause the others.
 const ISSUES_MAX: usize = 8;
+/// Characters of one such problem: Cedar may quote the whole policy.
+const ISSUE_CHARS_MAX: usize = 400;
 
 /// A policy that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +66,20 @@ impl PolicyError {
     }
 
     fn of<'a>(name: &str, text: &str, problems: impl Iterator<Item = &'a dyn Diagnostic>) -> Self {
-        let issues = problems
-            .take(ISSUES_MAX)
-            .map(|problem| PolicyIssue::of(text, problem));
+        let mut issues: Vec<((usize, usize), PolicyIssue)> = problems
+            .map(|problem| {
+                let label = problem.labels().and_then(|mut labels| labels.next());
+                let (offset, bytes) = label.map_or((0, usize::MAX), |label| (label.offset(), label.len()));
+                let at = (bytes < usize::MAX).then(|| line_and_column(text, offset));
+                ((bytes, offset), PolicyIssue::of(at, problem))
+            })
+            .collect();
+        // Cedar gives them in any order; what is about the smallest part says the most.
+        issues.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.message.cmp(&y.message)));
+        let issues = issues.into_iter().map(|(_, issue)| issue);
         Self {
             name: name.to_owned(),
-            issues: issues.collect(),
+            issues: issues.take(ISSUES_MAX).collect(),
         }
     }
 
@@ -93,20 +106,29 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 impl PolicyIssue {
-    fn of(text: &str, problem: &dyn Diagnostic) -> Self {
-        let offset = problem
-            .labels()
-            .and_then(|mut labels| labels.next())
-            .map(|label| label.offset());
+    fn of(at: Option<(usize, usize)>, problem: &dyn Diagnostic) -> Self {
         let mut message = problem.to_string();
         if let Some(help) = problem.help() {
             message = format!("{message} ({help})");
         }
         Self {
-            at: offset.map(|offset| line_and_column(text, offset)),
-            message,
+            at,
+            message: without_numbers(message).chars().take(ISSUE_CHARS_MAX).collect(),
         }
     }
+}
+
+/// Without Cedar's own numbers for the policies of a text; the place says more.
+fn without_numbers(mut message: String) -> String {
+    const FOR: &str = "for policy `policy";
+    const END: &str = "`, ";
+    while let Some(start) = message.find(FOR) {
+        let Some(length) = message.get(start..).and_then(|rest| rest.find(END)) else {
+            break;
+        };
+        message.replace_range(start..start + length + END.len(), "");
+    }
+    message
 }
 
 /// Counted from 1, the column in characters.
@@ -174,7 +196,7 @@ impl Engine {
         };
         let actions = schema.action_entities().map_err(|e| broken(&e))?;
         let validator = Validator::new(schema);
-        let defaults = checked(&validator, "default.cedar", DEFAULTS)?;
+        let defaults = read(&validator, "default.cedar", DEFAULTS)?;
         let mut named = PolicySet::new();
         for policy in defaults.policies() {
             let name = policy.annotation("id").unwrap_or("default");
@@ -198,13 +220,17 @@ impl Engine {
     }
 
     /// The default policies and these beside them.
+    ///
+    /// # Errors
+    ///
+    /// None that their names, each of which is there once, don't exclude.
     pub(crate) fn with_defaults<'a>(
         &self,
-        own: impl Iterator<Item = (&'a str, &'a str)>,
+        own: impl Iterator<Item = (&'a str, &'a PolicySet)>,
     ) -> Result<Arc<PolicySet>, PolicyError> {
         let mut all = PolicySet::clone(&self.defaults);
-        for (name, text) in own {
-            for (number, policy) in checked(&self.validator, name, text)?.policies().enumerate() {
+        for (name, set) in own {
+            for (number, policy) in set.policies().enumerate() {
                 // No default's name has a `#`, so a tenant's policy never passes for one.
                 let policy = policy.new_id(PolicyId::new(format!("{name}#{number}")));
                 all.add(policy)
@@ -214,9 +240,13 @@ impl Engine {
         Ok(Arc::new(all))
     }
 
-    /// Refuse a policy that can't be used.
-    pub(crate) fn check(&self, name: &str, text: &str) -> Result<(), PolicyError> {
-        checked(&self.validator, name, text).map(drop)
+    /// Parse a policy and check it against the schema.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and where.
+    pub(crate) fn read(&self, name: &str, text: &str) -> Result<PolicySet, PolicyError> {
+        read(&self.validator, name, text)
     }
 
     /// What these policies say to this principal, as if it had this role.
@@ -365,9 +395,8 @@ fn policy_name(id: &PolicyId) -> String {
     id.split_once('#').map_or(id, |(name, _)| name).to_owned()
 }
 
-/// Parse and validate.
-fn checked(validator: &Validator, name: &str, text: &str) -> Result<PolicySet, PolicyError> {
-    check_nesting(name, text)?;
+fn read(validator: &Validator, name: &str, text: &str) -> Result<PolicySet, PolicyError> {
+    check_shape(name, text)?;
     let set = PolicySet::from_str(text)
         .map_err(|errors| PolicyError::of(name, text, errors.iter().map(|e| e as &dyn Diagnostic)))?;
     if set.num_of_templates() > 0 {
@@ -383,23 +412,31 @@ fn checked(validator: &Validator, name: &str, text: &str) -> Result<PolicySet, P
         ));
     }
     let result = validator.validate(&set, ValidationMode::Strict);
-    let errors = result.validation_errors().map(|e| e as &dyn Diagnostic);
+    let mut errors = result
+        .validation_errors()
+        .map(|e| e as &dyn Diagnostic)
+        .peekable();
     // A policy that never applies and a name in look-alike letters are only warnings to Cedar; one
     // that was meant to forbid something doesn't.
-    let warnings = result.validation_warnings().map(|w| w as &dyn Diagnostic);
-    let problems = PolicyError::of(name, text, errors.chain(warnings));
-    if problems.issues.is_empty() {
-        Ok(set)
+    let mut warnings = result
+        .validation_warnings()
+        .map(|w| w as &dyn Diagnostic)
+        .peekable();
+    if errors.peek().is_some() {
+        Err(PolicyError::of(name, text, errors))
+    } else if warnings.peek().is_some() {
+        Err(PolicyError::of(name, text, warnings))
     } else {
-        Err(problems)
+        Ok(set)
     }
 }
 
-/// Refuse what is nested too deep for a parser that calls itself.
-fn check_nesting(name: &str, text: &str) -> Result<(), PolicyError> {
-    let mut depth = 0_usize;
+/// Refuse what would take the parser too deep or the validator too long, see the limits.
+fn check_shape(name: &str, text: &str) -> Result<(), PolicyError> {
+    let (mut depth, mut dots) = (0_usize, 0_usize);
     let mut letters = text.char_indices().peekable();
     while let Some((offset, letter)) = letters.next() {
+        let mut in_path = false;
         match letter {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
@@ -415,18 +452,31 @@ fn check_nesting(name: &str, text: &str) -> Result<(), PolicyError> {
                 letters
                     .by_ref()
                     .find(|&(_, letter)| letter == '\n' || letter == '\r');
+                in_path = true;
             }
-            _ => {}
+            '.' => {
+                dots += 1;
+                in_path = true;
+            }
+            _ => in_path = letter.is_whitespace() || letter.is_alphanumeric() || letter == '_',
         }
-        if depth > NESTING_MAX {
-            return Err(PolicyError {
-                name: name.to_owned(),
-                issues: vec![PolicyIssue {
-                    at: Some(line_and_column(text, offset)),
-                    message: format!("brackets are nested more than {NESTING_MAX} deep"),
-                }],
-            });
+        if !in_path {
+            dots = 0;
         }
+        let problem = if depth > NESTING_MAX {
+            format!("brackets are nested more than {NESTING_MAX} deep")
+        } else if dots > PATH_DOTS_MAX {
+            format!("a path has more than {PATH_DOTS_MAX} dots")
+        } else {
+            continue;
+        };
+        return Err(PolicyError {
+            name: name.to_owned(),
+            issues: vec![PolicyIssue {
+                at: Some(line_and_column(text, offset)),
+                message: problem,
+            }],
+        });
     }
     Ok(())
 }

@@ -149,3 +149,116 @@ impl Usage {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn usage(quotas: &str) -> Usage {
+        Usage::new(serde_json::from_str(quotas).unwrap())
+    }
+
+    #[test]
+    fn nothing_limits_unless_a_quota_says_so() {
+        let usage = usage("{}");
+        let now = Instant::now();
+        let held: Vec<_> = (0..10_000).map(|_| usage.admit(now).unwrap()).collect();
+        assert_eq!(usage.requests_in_progress(), 10_000);
+        let _memory = usage.reserve_memory(u64::MAX / 2).unwrap();
+        drop(held);
+        assert_eq!(usage.requests_in_progress(), 0);
+    }
+
+    #[test]
+    fn each_quota_refuses_by_name_and_says_when() {
+        let usage = usage(
+            r#"{"requests_per_second": 2, "requests_burst": 3, "concurrent_requests": 2,
+                "cpu_seconds_per_second": 1, "memory_bytes": 100}"#,
+        );
+        let start = usage.epoch;
+        let after = |ms| start + Duration::from_millis(ms);
+        let refused = |now| {
+            let over = usage.admit(now).unwrap_err();
+            (over.quota, over.limit, over.retry_after.unwrap())
+        };
+        let two = (usage.admit(start).unwrap(), usage.admit(start).unwrap());
+        assert_eq!(refused(start), (Quota::ConcurrentRequests, 2.0, HELD_RETRY_AFTER));
+        drop(two);
+        // What was refused took nothing of the rate: one of the burst is left.
+        drop(usage.admit(start).unwrap());
+        let half = Duration::from_millis(500);
+        assert_eq!(refused(start), (Quota::RequestsPerSecond, 2.0, half));
+        assert_eq!(usage.requests_in_progress(), 0);
+        usage.cpu_meter().fetch_add(3_000_000_000, Ordering::Relaxed);
+        let wait = Duration::from_millis(1500);
+        assert_eq!(refused(after(500)), (Quota::CpuSecondsPerSecond, 1.0, wait));
+        drop(usage.admit(after(2000)).unwrap());
+
+        let permit = usage.reserve_memory(60).unwrap();
+        assert_eq!(usage.reserve_memory(41).unwrap_err().quota, Quota::MemoryBytes);
+        let _rest = usage.reserve_memory(40).unwrap();
+        drop(permit);
+        assert_eq!(usage.memory_bytes(), 40);
+    }
+
+    #[test]
+    fn no_more_at_once_than_the_quota_whatever_the_threads_do() {
+        const MOST: u64 = 3;
+        let usage = usage(r#"{"concurrent_requests": 3}"#);
+        let running = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let Ok(_admitted) = usage.admit(Instant::now()) else {
+                            continue;
+                        };
+                        assert!(running.fetch_add(1, Ordering::SeqCst) < MOST);
+                        std::thread::yield_now();
+                        running.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(usage.requests_in_progress(), 0);
+    }
+
+    proptest! {
+        /// Permits come and go in any order while the quota changes: what is in use is what is held,
+        /// and nothing is let in over the quota of the moment.
+        #[test]
+        fn permits_are_counted(steps in proptest::collection::vec((0_u8..3, 1_u64..20, 0_usize..8), 1..200)) {
+            let usage = usage("{}");
+            let mut limit = u64::MAX;
+            let mut held: Vec<(u64, Permit)> = Vec::new();
+            for (step, amount, which) in steps {
+                let in_use: u64 = held.iter().map(|(amount, _)| amount).sum();
+                match step {
+                    0 => match usage.reserve_memory(amount) {
+                        Ok(permit) => {
+                            prop_assert!(in_use + amount <= limit);
+                            held.push((amount, permit));
+                        }
+                        Err(over) => {
+                            prop_assert_eq!(over.limit, limit as f64);
+                            prop_assert!(in_use + amount > limit);
+                        }
+                    },
+                    1 if which < held.len() => drop(held.swap_remove(which)),
+                    1 => {}
+                    _ => {
+                        limit = amount * 5;
+                        let quotas = Quotas { memory_bytes: Some(limit), ..Quotas::default() };
+                        usage.set_quotas(quotas, Instant::now());
+                    }
+                }
+                let in_use: u64 = held.iter().map(|(amount, _)| amount).sum();
+                prop_assert_eq!(usage.memory_bytes(), in_use);
+            }
+        }
+    }
+}

@@ -9,6 +9,8 @@
 
 mod keys;
 
+mod matrix;
+mod policies;
 mod tenants;
 
 use std::sync::Arc;
