@@ -148,7 +148,7 @@ impl DeploymentStore {
                 },
                 record::create(&revision_key(tenant, name, number), &revision)?,
             ];
-            Ok(Attempt {
+            Ok::<_, RegistryError>(Attempt {
                 ops,
                 answer: revision,
             })

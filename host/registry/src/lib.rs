@@ -13,12 +13,12 @@ mod error;
 mod models;
 mod names;
 mod plugins;
-mod table;
+pub mod table;
 
 pub use deployments::{DeploymentStore, RevisionRecord};
 pub use error::RegistryError;
 pub use models::{Baseline, ModelRecord, ModelUpload, Models, VersionRef};
-pub use names::{TenantId, check_model_name};
+pub use names::{TenantId, check as check_name, check_model_name, shown};
 pub use plugins::{PluginRecord, PluginUpload, Plugins};
 
 /// What storing something did.
@@ -40,7 +40,7 @@ impl<R> Outcome<R> {
 }
 
 /// The time now, RFC 3339 in UTC with milliseconds.
-fn now() -> String {
+pub fn now() -> String {
     jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
         .to_string()

@@ -23,8 +23,12 @@ fn is_name(name: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-/// Refuse what isn't a name.
-pub(crate) fn check(what: &'static str, name: &str) -> Result<(), RegistryError> {
+/// Refuse what isn't a name; `what` it would be the name of is for the message.
+///
+/// # Errors
+///
+/// [`RegistryError::Name`].
+pub fn check(what: &'static str, name: &str) -> Result<(), RegistryError> {
     if is_name(name) {
         return Ok(());
     }
@@ -35,7 +39,7 @@ pub(crate) fn check(what: &'static str, name: &str) -> Result<(), RegistryError>
 }
 
 /// A caller's text for a message: of bounded length, control characters escaped.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     text.chars()
         .take(SHOWN_CHARS_MAX)
         .flat_map(char::escape_debug)

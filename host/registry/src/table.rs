@@ -1,4 +1,5 @@
-//! What the three registries do to the store alike.
+//! What registries do to the store alike; also for the crates that keep records of their own beside
+//! these.
 
 use caisson_store::record::{self, Record, Records};
 use caisson_store::{Commit, Op, PAGE_ENTRIES_MAX, Store};
@@ -10,7 +11,11 @@ use crate::RegistryError;
 const TRIES_MAX: usize = 64;
 
 /// All records whose keys start with `prefix`, up to `max`.
-pub(crate) fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result<Vec<R>, RegistryError> {
+///
+/// # Errors
+///
+/// More than `max`; the store.
+pub fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result<Vec<R>, RegistryError> {
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {
@@ -33,25 +38,31 @@ pub(crate) fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result
 ///
 /// Where nothing is to be done, the operations only check: what the answer rests on may be another
 /// caller's commit that is still on its way to the disk, and a commit waits for it.
-pub(crate) fn change<T>(
+///
+/// # Errors
+///
+/// Those of `attempt`; [`RegistryError::Contended`] for the thing of this name; the store.
+pub fn change<T, E: From<RegistryError>>(
     store: &Store,
     name: &str,
-    mut attempt: impl FnMut() -> Result<Attempt<T>, RegistryError>,
-) -> Result<T, RegistryError> {
+    mut attempt: impl FnMut() -> Result<Attempt<T>, E>,
+) -> Result<T, E> {
     for _ in 0..TRIES_MAX {
         let Attempt { ops, answer } = attempt()?;
-        match store.metadata().commit(&ops)? {
+        match store.metadata().commit(&ops).map_err(RegistryError::from)? {
             Commit::Done => return Ok(answer),
             Commit::Conflict { .. } => {}
         }
     }
-    Err(RegistryError::Contended(name.to_owned()))
+    Err(RegistryError::Contended(name.to_owned()).into())
 }
 
 /// What one try of a change comes to: these operations, all or none, and then this answer.
-pub(crate) struct Attempt<T> {
-    pub(crate) ops: Vec<Op>,
-    pub(crate) answer: T,
+pub struct Attempt<T> {
+    /// What is written, and on which conditions.
+    pub ops: Vec<Op>,
+    /// What the caller gets if all of them hold.
+    pub answer: T,
 }
 
 /// A number in a key, so that keys sort as numbers do.

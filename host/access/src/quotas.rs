@@ -1,0 +1,266 @@
+//! Quotas: what a tenant may use, in numbers that an operator sets.
+//!
+//! Each is optional. A tenant's own number goes before the host's default, and where there is
+//! neither, nothing limits. Rates have a burst: what may be used at once after a pause.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::AccessError;
+
+/// Requests a second. Below one in 1,000 s a quota is a suspension; above a million it is none.
+const REQUESTS_PER_SECOND: RangeInclusive<f64> = 0.001..=1e6;
+/// Requests at once, and in a burst. 0 would be a suspension by another name.
+const REQUESTS: RangeInclusive<u64> = 1..=1_000_000;
+/// CPU seconds a second: cores. No machine has more.
+const CPU_SECONDS_PER_SECOND: RangeInclusive<f64> = 0.001..=4096.0;
+/// CPU seconds of a burst: up to an hour of one core.
+const CPU_BURST_SECONDS: RangeInclusive<f64> = 0.001..=3600.0;
+/// Bytes and counts. JSON numbers are exact up to here.
+const COUNT: RangeInclusive<u64> = 0..=(1 << 53);
+
+/// How much of each thing. `None` says nothing, see the module.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quotas {
+    /// Requests a second, in the long run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<f64>,
+    /// Requests at once after a pause; one second's worth unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_burst: Option<u64>,
+    /// Requests in progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_requests: Option<u64>,
+    /// CPU seconds of sandboxed code a second, in the long run: cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds_per_second: Option<f64>,
+    /// CPU seconds at once after a pause; one second's worth unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_burst_seconds: Option<f64>,
+    /// Memory of running sandboxed instances.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Bytes of plugins, models and baselines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<u64>,
+    /// Plugin versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugins: Option<u64>,
+    /// Model versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<u64>,
+    /// Deployments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployments: Option<u64>,
+    /// Bytes of one upload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_bytes: Option<u64>,
+}
+
+impl Quotas {
+    /// These, and the defaults where they say nothing. A burst belongs to its rate: a tenant with
+    /// its own rate doesn't take the default's burst.
+    #[must_use]
+    pub fn or(&self, defaults: &Self) -> Self {
+        Self {
+            requests_per_second: self.requests_per_second.or(defaults.requests_per_second),
+            requests_burst: match self.requests_per_second {
+                Some(_) => self.requests_burst,
+                None => self.requests_burst.or(defaults.requests_burst),
+            },
+            concurrent_requests: self.concurrent_requests.or(defaults.concurrent_requests),
+            cpu_seconds_per_second: self.cpu_seconds_per_second.or(defaults.cpu_seconds_per_second),
+            cpu_burst_seconds: match self.cpu_seconds_per_second {
+                Some(_) => self.cpu_burst_seconds,
+                None => self.cpu_burst_seconds.or(defaults.cpu_burst_seconds),
+            },
+            memory_bytes: self.memory_bytes.or(defaults.memory_bytes),
+            stored_bytes: self.stored_bytes.or(defaults.stored_bytes),
+            plugins: self.plugins.or(defaults.plugins),
+            models: self.models.or(defaults.models),
+            deployments: self.deployments.or(defaults.deployments),
+            upload_bytes: self.upload_bytes.or(defaults.upload_bytes),
+        }
+    }
+
+    /// Refuse numbers that can't be meant, on what [`Quotas::or`] gives.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError::Invalid`] with the quota's name.
+    pub(crate) fn check(&self) -> Result<(), AccessError> {
+        within(
+            "requests_per_second",
+            self.requests_per_second,
+            &REQUESTS_PER_SECOND,
+        )?;
+        within("requests_burst", self.requests_burst, &REQUESTS)?;
+        within("concurrent_requests", self.concurrent_requests, &REQUESTS)?;
+        within(
+            "cpu_seconds_per_second",
+            self.cpu_seconds_per_second,
+            &CPU_SECONDS_PER_SECOND,
+        )?;
+        within("cpu_burst_seconds", self.cpu_burst_seconds, &CPU_BURST_SECONDS)?;
+        for (name, count) in [
+            ("memory_bytes", self.memory_bytes),
+            ("stored_bytes", self.stored_bytes),
+            ("plugins", self.plugins),
+            ("models", self.models),
+            ("deployments", self.deployments),
+            ("upload_bytes", self.upload_bytes),
+        ] {
+            within(name, count, &COUNT)?;
+        }
+        for (burst, given, rate, rated) in [
+            (
+                "requests_burst",
+                self.requests_burst.is_some(),
+                "requests_per_second",
+                self.requests_per_second.is_some(),
+            ),
+            (
+                "cpu_burst_seconds",
+                self.cpu_burst_seconds.is_some(),
+                "cpu_seconds_per_second",
+                self.cpu_seconds_per_second.is_some(),
+            ),
+        ] {
+            if given && !rated {
+                return Err(AccessError::invalid(
+                    format!("the quota `{burst}`"),
+                    format!("it limits nothing without `{rate}`; give that too"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Is `amount` of this within its quota? For what is counted: of a rate the answer says nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`OverQuota`].
+    pub(crate) fn check_amount(&self, quota: Quota, amount: u64) -> Result<(), OverQuota> {
+        match self.amount(quota) {
+            Some(limit) if amount > limit => Err(OverQuota {
+                quota,
+                limit: limit as f64,
+                retry_after: None,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn amount(&self, quota: Quota) -> Option<u64> {
+        match quota {
+            Quota::RequestsPerSecond | Quota::CpuSecondsPerSecond => None,
+            Quota::ConcurrentRequests => self.concurrent_requests,
+            Quota::MemoryBytes => self.memory_bytes,
+            Quota::StoredBytes => self.stored_bytes,
+            Quota::Plugins => self.plugins,
+            Quota::Models => self.models,
+            Quota::Deployments => self.deployments,
+            Quota::UploadBytes => self.upload_bytes,
+        }
+    }
+}
+
+fn within<N: PartialOrd + fmt::Display>(
+    name: &str,
+    value: Option<N>,
+    range: &RangeInclusive<N>,
+) -> Result<(), AccessError> {
+    match value {
+        // NaN is in no range.
+        Some(value) if !range.contains(&value) => Err(AccessError::invalid(
+            format!("the quota `{name}`"),
+            format!(
+                "{value} is not from {} to {}; leave it out for no limit, or suspend the tenant for none of it",
+                range.start(),
+                range.end()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Which quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quota {
+    /// [`Quotas::requests_per_second`].
+    RequestsPerSecond,
+    /// [`Quotas::concurrent_requests`].
+    ConcurrentRequests,
+    /// [`Quotas::cpu_seconds_per_second`].
+    CpuSecondsPerSecond,
+    /// [`Quotas::memory_bytes`].
+    MemoryBytes,
+    /// [`Quotas::stored_bytes`].
+    StoredBytes,
+    /// [`Quotas::plugins`].
+    Plugins,
+    /// [`Quotas::models`].
+    Models,
+    /// [`Quotas::deployments`].
+    Deployments,
+    /// [`Quotas::upload_bytes`].
+    UploadBytes,
+}
+
+impl Quota {
+    /// Its name in [`Quotas`], which is also its metrics label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestsPerSecond => "requests_per_second",
+            Self::ConcurrentRequests => "concurrent_requests",
+            Self::CpuSecondsPerSecond => "cpu_seconds_per_second",
+            Self::MemoryBytes => "memory_bytes",
+            Self::StoredBytes => "stored_bytes",
+            Self::Plugins => "plugins",
+            Self::Models => "models",
+            Self::Deployments => "deployments",
+            Self::UploadBytes => "upload_bytes",
+        }
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// More than a tenant may use.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("over the tenant's quota `{quota}` of {limit}; {}", self.advice())]
+pub struct OverQuota {
+    /// Which quota.
+    pub quota: Quota,
+    /// Its number.
+    pub limit: f64,
+    /// When it is worth while to try again; `None` where time alone changes nothing.
+    pub retry_after: Option<Duration>,
+}
+
+impl OverQuota {
+    /// Stable and machine-readable.
+    pub fn code(&self) -> &'static str {
+        "over-quota"
+    }
+
+    fn advice(&self) -> String {
+        match self.retry_after {
+            Some(wait) => format!("try again in {:.3} s", wait.as_secs_f64()),
+            None if self.quota == Quota::UploadBytes => {
+                "send less, or ask who runs this server for more".to_owned()
+            }
+            None => "delete what is no longer needed, or ask who runs this server for more".to_owned(),
+        }
+    }
+}
