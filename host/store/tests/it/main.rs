@@ -10,6 +10,7 @@
 mod backup;
 mod blobs;
 mod damage;
+mod formats;
 mod kill;
 mod metadata;
 mod open;
