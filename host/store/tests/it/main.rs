@@ -11,6 +11,7 @@ mod backup;
 mod blobs;
 mod damage;
 mod formats;
+mod full;
 mod kill;
 mod metadata;
 mod open;
