@@ -156,21 +156,27 @@ impl DeploymentStore {
         Ok(with_spec(stored, spec))
     }
 
-    /// The live revision of every deployment, by name.
+    /// The live revision of every deployment, by name. One whose record or specification is damaged is
+    /// named in the log, and doesn't stop the others.
     ///
     /// # Errors
     ///
     /// The store.
     pub fn list_live(&self, tenant: &TenantId) -> Result<Vec<RevisionRecord>, RegistryError> {
-        let pointers: Vec<Pointer> = table::list(&self.store, &format!("deployment/{tenant}/"), LIST_MAX)?;
-        pointers
-            .iter()
-            .filter_map(|pointer| {
-                pointer
-                    .live
-                    .map(|number| self.revision(tenant, &pointer.name, number))
-            })
-            .collect()
+        let prefix = format!("deployment/{tenant}/");
+        let pointers: Vec<Pointer> = table::list_readable(&self.store, &prefix, LIST_MAX)?;
+        let mut live = Vec::with_capacity(pointers.len());
+        for pointer in pointers {
+            let Some(number) = pointer.live else { continue };
+            match self.revision(tenant, &pointer.name, number) {
+                Ok(revision) => live.push(revision),
+                Err(RegistryError::Store(error)) if error.is_of_one_thing() => {
+                    tracing::error!(deployment = pointer.name, number, %error, "the live revision can't be read");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(live)
     }
 
     /// The live revision of one deployment; `None` if there is no such deployment, or it was deleted.

@@ -1,7 +1,7 @@
 //! What registries do to the store alike; also for the crates that keep records of their own beside
 //! these.
 
-use caisson_store::record::{self, Record, Records};
+use caisson_store::record::{self, Record, Records, Unreadable};
 use caisson_store::{Commit, Op, PAGE_ENTRIES_MAX, Store};
 
 use crate::RegistryError;
@@ -10,17 +10,45 @@ use crate::RegistryError;
 /// means that another one succeeded, so this many need as many rivals at once.
 const TRIES_MAX: usize = 64;
 
-/// All records whose keys start with `prefix`, up to `max`.
+/// All records whose keys start with `prefix`, up to `max`. One that can't be read is an error: whoever
+/// chooses among them must not choose without it.
+///
+/// # Errors
+///
+/// More than `max`; one that can't be read; the store.
+pub fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result<Vec<R>, RegistryError> {
+    walk(store, prefix, max, |unreadable| Err(unreadable.error.into()))
+}
+
+/// As [`list`], for those who only show or start what there is: a record that can't be read is named in
+/// the log, and doesn't hide the others.
 ///
 /// # Errors
 ///
 /// More than `max`; the store.
-pub fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result<Vec<R>, RegistryError> {
+pub fn list_readable<R: Record>(
+    store: &Store,
+    prefix: &str,
+    max: usize,
+) -> Result<Vec<R>, RegistryError> {
+    walk(store, prefix, max, |unreadable| {
+        tracing::error!(key = unreadable.key, error = %unreadable.error, "left out of a list");
+        Ok(())
+    })
+}
+
+fn walk<R: Record>(
+    store: &Store,
+    prefix: &str,
+    max: usize,
+    on_unreadable: impl Fn(Unreadable) -> Result<(), RegistryError>,
+) -> Result<Vec<R>, RegistryError> {
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page: Records<R> = record::scan(store.metadata(), prefix, after.as_deref(), PAGE_ENTRIES_MAX)?;
         all.extend(page.records);
+        page.unreadable.into_iter().try_for_each(&on_unreadable)?;
         if all.len() > max {
             return Err(RegistryError::TooMany {
                 what: format!("{}s in one list", R::KIND),

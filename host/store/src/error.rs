@@ -143,13 +143,92 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// A backup that is incomplete or was changed.
-    #[error("the backup {} can't be restored: {detail}; use another backup", path.display())]
-    BadBackup {
-        /// The backup's folder or file.
+    /// The data folder's blobs are somewhere else than the options say.
+    #[error(
+        "the blobs of the data folder {} are in {recorded}, and the configuration says {configured}: \
+         configure {recorded}, or restore a backup into a new data folder with {configured}",
+        path.display()
+    )]
+    BlobsMoved {
+        /// The data folder.
         path: PathBuf,
+        /// Where they are.
+        recorded: String,
+        /// What the options say.
+        configured: String,
+    },
+    /// An object store holds another data folder's blobs.
+    #[error(
+        "{url} holds the blobs of another data folder; give each its own bucket or prefix \
+         (restoring a backup with this one takes it over)"
+    )]
+    BlobsTaken {
+        /// The object store's URL.
+        url: String,
+    },
+    /// No place for blobs.
+    #[error("`{url}` can't hold blobs: {detail}; it is s3://BUCKET or s3://BUCKET/PREFIX")]
+    BlobsUrl {
+        /// As given.
+        url: String,
+        /// What is wrong with it or with its options.
+        detail: String,
+    },
+    /// The object store doesn't answer.
+    #[error(
+        "the object store of {url} can't be reached ({detail}); \
+         check its endpoint, the network and the server, and try again"
+    )]
+    BlobsUnreachable {
+        /// The object store's URL.
+        url: String,
+        /// What was tried.
+        detail: String,
+    },
+    /// The object store refused the credentials.
+    #[error(
+        "the object store refuses access to {url} ({detail}); check AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY, and that they may read, write, list and delete there"
+    )]
+    BlobsDenied {
+        /// The object store's URL.
+        url: String,
+        /// Its answer.
+        detail: String,
+    },
+    /// There is no such bucket.
+    #[error("there is no bucket for {url}; make it, or correct the URL or the endpoint")]
+    BucketMissing {
+        /// The object store's URL.
+        url: String,
+    },
+    /// The object store failed otherwise.
+    #[error("can't {action} {url}: {detail}; see the object store's own logs, and try again")]
+    BlobsFailed {
+        /// The object store's URL.
+        url: String,
+        /// What was tried.
+        action: &'static str,
+        /// Its answer.
+        detail: String,
+    },
+    /// A backup that is incomplete or was changed.
+    #[error("the backup is not usable: {detail}; use another backup")]
+    BadBackup {
         /// What is wrong with it.
         detail: String,
+    },
+    /// Whoever takes the backup doesn't take it any more.
+    #[error("the backup can't be written: {source}; what was written is no backup, make another one")]
+    BackupOutput {
+        /// The stream's answer.
+        source: io::Error,
+    },
+    /// There is something where a data folder should be restored.
+    #[error("{} is not empty; restore into a new or an empty folder", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
     },
     /// The operating system said no.
     #[error("can't {action} {}: {source}", path.display())]
@@ -177,9 +256,29 @@ impl StoreError {
             Self::BadRequest(_) => "store-bad-request",
             Self::BlobMissing { .. } => "blob-missing",
             Self::BlobDamaged { .. } => "blob-damaged",
+            Self::BlobsMoved { .. } => "blobs-moved",
+            Self::BlobsTaken { .. } => "blobs-taken",
+            Self::BlobsUrl { .. } => "blobs-url",
+            Self::BlobsUnreachable { .. } => "blobs-unreachable",
+            Self::BlobsDenied { .. } => "blobs-denied",
+            Self::BucketMissing { .. } => "bucket-missing",
+            Self::BlobsFailed { .. } => "blobs-failed",
             Self::BadBackup { .. } => "backup-unusable",
+            Self::BackupOutput { .. } => "backup-output",
+            Self::NotEmpty { .. } => "restore-not-empty",
             Self::Io { .. } => "store-io",
         }
+    }
+
+    /// Does it concern one record or one blob, so that everything else can be used?
+    pub fn is_of_one_thing(&self) -> bool {
+        matches!(
+            self,
+            Self::BadRecord { .. }
+                | Self::NewerRecord { .. }
+                | Self::BlobMissing { .. }
+                | Self::BlobDamaged { .. }
+        )
     }
 
     /// The operating system's error at `path`; a full disk becomes [`StoreError::Full`].

@@ -1,13 +1,20 @@
 //! Names of what lies in a data folder, its lock, and its format.
 //!
 //! ```text
-//! caisson-store.json   {"format":1}, checked before anything else is opened
+//! caisson-store.json   {"format":2,"id":"…","blobs":"local"}, checked before anything else is opened
 //! lock                 held while a process has the folder open; the process id inside
 //! metadata/sled/       the records
 //! metadata/acked       the newest acknowledged commit
 //! blobs/sha256/ab/cd/  blobs by digest
 //! blobs/tmp/           blobs that are being written; emptied at open
+//! blob-cache/          copies of blobs, in the place of blobs/, where those are in an object store
 //! ```
+//!
+//! Formats:
+//!
+//! 1. `{"format":1}`: blobs are always local.
+//! 2. The folder has an id, by which an object store knows whose blobs it holds, and says where its
+//!    blobs are. A folder of format 1 is given both when it is opened.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -16,19 +23,52 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::blobs::BlobBackend;
 
 /// The data folder's format; a change that older releases would misread makes a new number.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 /// Says that a folder is a data folder, and its format.
 pub(crate) const FORMAT_FILE: &str = "caisson-store.json";
 /// Locked by the process that has the folder open.
 const LOCK_FILE: &str = "lock";
 /// Bytes read of the format and lock files. Both are a line.
 const SMALL_FILE_BYTES_MAX: u64 = 4096;
+/// Bytes of a data folder's id.
+const ID_BYTES: usize = 16;
 
-#[derive(Serialize, Deserialize)]
-struct Format {
+/// What the format file says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
     format: u64,
+    /// Which data folder this is, wherever it is moved.
+    pub(crate) id: String,
+    /// Where its blobs are, as in [`BlobBackend::place`].
+    blobs: String,
+}
+
+impl Identity {
+    /// Of a new data folder.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no random numbers.
+    pub(crate) fn new(dir: &Path, blobs: &BlobBackend) -> Result<Self, StoreError> {
+        let mut id = [0; ID_BYTES];
+        getrandom::fill(&mut id).map_err(|e| StoreError::io("make an id for", dir, e.into()))?;
+        Ok(Self {
+            format: FORMAT,
+            id: hex::encode(id),
+            blobs: blobs.place(),
+        })
+    }
+
+    /// Make a folder a data folder, or say anew what it is.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), StoreError> {
+        let mut text = serde_json::to_vec(self)
+            .map_err(|_| StoreError::BadRequest("a place of blobs that JSON can't hold"))?;
+        text.push(b'\n');
+        write_durably(&dir.join(FORMAT_FILE), &text)
+    }
 }
 
 /// Take the folder's lock; the lock goes when the file is dropped or the process ends, however it
@@ -66,14 +106,21 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Check the format file; write it where the folder is new. `dir` is locked.
+/// Check the format file; write it where the folder is new or of an earlier format. `dir` is locked.
 ///
 /// # Errors
 ///
-/// [`StoreError::NewerFormat`], [`StoreError::NotAStore`].
-pub(crate) fn check_or_create_format(dir: &Path) -> Result<(), StoreError> {
-    if check_format(dir)? {
-        return Ok(());
+/// [`StoreError::NewerFormat`], [`StoreError::NotAStore`], [`StoreError::BlobsMoved`].
+pub(crate) fn check_or_create_format(dir: &Path, blobs: &BlobBackend) -> Result<Identity, StoreError> {
+    if let Some(identity) = read_format(dir)? {
+        if identity.blobs != blobs.place() {
+            return Err(StoreError::BlobsMoved {
+                path: dir.to_path_buf(),
+                recorded: identity.blobs,
+                configured: blobs.place(),
+            });
+        }
+        return Ok(identity);
     }
     let entries = fs::read_dir(dir).map_err(|e| StoreError::io("list", dir, e))?;
     for entry in entries {
@@ -85,37 +132,43 @@ pub(crate) fn check_or_create_format(dir: &Path) -> Result<(), StoreError> {
             });
         }
     }
-    write_format(dir)
+    let identity = Identity::new(dir, blobs)?;
+    identity.write(dir)?;
+    Ok(identity)
 }
 
-/// Is there a format file, and is it of a format that this release reads?
-pub(crate) fn check_format(dir: &Path) -> Result<bool, StoreError> {
+/// What the format file says, in today's format; none where there is no such file.
+fn read_format(dir: &Path) -> Result<Option<Identity>, StoreError> {
+    #[derive(Deserialize)]
+    struct FormatOnly {
+        format: u64,
+    }
     let path = dir.join(FORMAT_FILE);
     let text = match read_small(&path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(StoreError::io("read", &path, e)),
     };
-    let found = serde_json::from_str::<Format>(&text)
-        .map_err(|e| StoreError::Damaged {
-            path: path.clone(),
-            detail: format!("{FORMAT_FILE}: {e}"),
-        })?
-        .format;
-    if found > FORMAT {
-        return Err(StoreError::NewerFormat {
+    let damaged = |e: serde_json::Error| StoreError::Damaged {
+        path: path.clone(),
+        detail: format!("{FORMAT_FILE}: {e}"),
+    };
+    let FormatOnly { format: found } = serde_json::from_str(&text).map_err(damaged)?;
+    match found {
+        0 => Err(damaged(serde::de::Error::custom("there is no format 0"))),
+        1 => {
+            let identity = Identity::new(dir, &BlobBackend::Local)?;
+            identity.write(dir)?;
+            tracing::info!(dir = %dir.display(), "the data folder of format 1 is of format {FORMAT} now");
+            Ok(Some(identity))
+        }
+        FORMAT => serde_json::from_str(&text).map(Some).map_err(damaged),
+        _ => Err(StoreError::NewerFormat {
             path,
             found,
             supported: FORMAT,
-        });
+        }),
     }
-    Ok(true)
-}
-
-/// Write the format file.
-pub(crate) fn write_format(dir: &Path) -> Result<(), StoreError> {
-    let text = format!("{{\"format\":{FORMAT}}}\n");
-    write_durably(&dir.join(FORMAT_FILE), text.as_bytes())
 }
 
 fn read_small(path: &Path) -> io::Result<String> {
@@ -127,7 +180,7 @@ fn read_small(path: &Path) -> io::Result<String> {
 }
 
 /// Write a small file so that after a crash it is there whole or not at all.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = Path::new(&temporary);

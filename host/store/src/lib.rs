@@ -5,14 +5,17 @@
 //!
 //! - [`Metadata`]: records by key, with atomic multi-key compare-and-swap. A commit is on disk when
 //!   it returns. [`record`] gives the records types and format numbers.
-//! - [`Blobs`]: immutable bytes by SHA-256, checked whenever they are read.
-//! - [`Store::backup`] and [`restore`]: a portable copy, and the way back from a damaged folder.
+//! - [`Blobs`]: immutable bytes by SHA-256, checked whenever they are read; in the data folder, or
+//!   in an object store ([`BlobBackend`]).
+//! - [`Store::backup_to`] and [`restore_from`]: a portable copy in one stream, and the way back from a
+//!   damaged folder.
 //!
 //! What fails, fails loudly and early: a folder that is in use, newer, damaged, or someone else's is
-//! an error of [`Store::open`]; a full disk is [`StoreError::Full`] before anything is changed.
+//! an error of [`Store::open`], and so is an object store that can't be reached; a full disk is
+//! [`StoreError::Full`] before anything is changed.
 //!
 //! Calls are synchronous. Reads of metadata are memory accesses but for the first touch; commits
-//! and blobs wait for the disk, so asynchronous callers put them into
+//! and blobs wait for the disk or the object store, so asynchronous callers put them into
 //! `tokio::task::spawn_blocking`. A `Store` is a handle: clone it into the closure.
 
 mod backup;
@@ -27,11 +30,11 @@ mod space;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-pub use backup::{BackupReport, restore};
-pub use blobs::{BlobInfo, BlobWriter, Blobs, SweepReport};
+pub use backup::{BackupReport, LeftOut, restore_from};
+pub use blobs::{BlobBackend, BlobInfo, BlobWriter, Blobs, Credentials, SweepReport, UrlOptions};
 pub use digest::{DIGEST_BYTES, Digest, InvalidDigest};
 pub use error::StoreError;
 pub use metadata::{
@@ -39,6 +42,7 @@ pub use metadata::{
     VALUE_BYTES_MAX, Visitor, Write,
 };
 
+use blobs::Claim;
 use metadata::SledMetadata;
 
 /// How a data folder is opened.
@@ -53,6 +57,8 @@ pub struct Options {
     /// Room on the disk, in bytes, below which blobs are not written any more. More than the
     /// reserve for metadata, so that uploads can't keep an operator from changing a deployment.
     pub blob_reserve_bytes: u64,
+    /// Where blobs are.
+    pub blobs: BlobBackend,
 }
 
 impl Default for Options {
@@ -61,6 +67,7 @@ impl Default for Options {
             cache_bytes: 64 * 1024 * 1024,
             metadata_reserve_bytes: 32 * 1024 * 1024,
             blob_reserve_bytes: 128 * 1024 * 1024,
+            blobs: BlobBackend::Local,
         }
     }
 }
@@ -74,6 +81,8 @@ struct Inner {
     metadata: SledMetadata,
     blobs: Blobs,
     dir: PathBuf,
+    /// Read while a backup copies blobs, written while they are swept.
+    sweeping: RwLock<()>,
     _lock: File,
 }
 
@@ -83,7 +92,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Locked`], [`StoreError::NotAStore`], [`StoreError::NewerFormat`],
-    /// [`StoreError::Damaged`], [`StoreError::Full`], [`StoreError::Io`].
+    /// [`StoreError::Damaged`], [`StoreError::BlobsMoved`], [`StoreError::Full`], [`StoreError::Io`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(dir, &Options::default())
     }
@@ -92,20 +101,26 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::open`].
+    /// As [`Store::open`], and those of the object store.
     pub fn open_with(dir: impl AsRef<Path>, options: &Options) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
         layout::create_dir_durably(dir)?;
         let lock = layout::lock(dir)?;
-        layout::check_or_create_format(dir)?;
+        let identity = layout::check_or_create_format(dir, &options.blobs)?;
         Ok(Self(Arc::new(Inner {
             metadata: SledMetadata::open(
                 &dir.join("metadata"),
                 options.cache_bytes,
                 options.metadata_reserve_bytes,
             )?,
-            blobs: Blobs::open(&dir.join("blobs"), options.blob_reserve_bytes)?,
+            blobs: Blobs::open(
+                dir,
+                &options.blobs,
+                options.blob_reserve_bytes,
+                Claim::Own(&identity.id),
+            )?,
             dir: dir.to_path_buf(),
+            sweeping: RwLock::default(),
             _lock: lock,
         })))
     }
@@ -129,12 +144,14 @@ impl Store {
     /// start, before anything is written; `grace` covers what is written all the same.
     ///
     /// A record names a blob by having its digest's text form (`sha256:…`) anywhere in its bytes,
-    /// so no kind of record needs to be known here, and none can be forgotten.
+    /// so no kind of record needs to be known here, and none can be forgotten. Waits for a backup that
+    /// is being made.
     ///
     /// # Errors
     ///
     /// Those of the storage.
     pub fn sweep_orphans(&self, grace: Duration) -> Result<SweepReport, StoreError> {
+        let _no_backup = write_lock(&self.0.sweeping);
         let mut named = HashSet::new();
         self.metadata().visit(&mut |_, value| {
             named.extend(digests_in(value));
@@ -150,6 +167,21 @@ impl Store {
         }
         Ok(report)
     }
+}
+
+/// A lock whose holder panicked is still good: every holder leaves whole values.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`lock`], together with other readers.
+fn read_lock<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`lock`], with no reader.
+fn write_lock<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The digests whose text form is in these bytes.

@@ -121,19 +121,31 @@ pub fn get<R: Record>(metadata: &dyn Metadata, key: &str) -> Result<Option<Store
 }
 
 /// Records of one page of a scan, as [`Metadata::scan`] gives them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Records<R> {
-    /// The records, in the order of their keys.
+    /// The records that can be read, in the order of their keys.
     pub records: Vec<R>,
+    /// Those that can't, each with its key: damaged, or of a later release.
+    pub unreadable: Vec<Unreadable>,
     /// Where there are more: what to give as `after` for the next page.
     pub next: Option<String>,
 }
 
-/// One page of the records whose keys start with `prefix`.
+/// A record that can't be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its key.
+    pub key: String,
+    /// [`StoreError::BadRecord`] or [`StoreError::NewerRecord`]; it names the record, too.
+    pub error: StoreError,
+}
+
+/// One page of the records whose keys start with `prefix`. One that can't be read doesn't hide the
+/// others.
 ///
 /// # Errors
 ///
-/// Those of the storage and of [`decode`].
+/// Those of the storage.
 pub fn scan<R: Record>(
     metadata: &dyn Metadata,
     prefix: &str,
@@ -141,11 +153,19 @@ pub fn scan<R: Record>(
     limit: usize,
 ) -> Result<Records<R>, StoreError> {
     let Page { entries, next } = metadata.scan(prefix.as_bytes(), after.map(str::as_bytes), limit)?;
-    Ok(Records {
-        records: entries
-            .iter()
-            .map(|(key, value)| decode(key, value))
-            .collect::<Result<_, _>>()?,
+    let mut page = Records {
+        records: Vec::with_capacity(entries.len()),
+        unreadable: Vec::new(),
         next: next.map(|key| String::from_utf8_lossy(&key).into_owned()),
-    })
+    };
+    for (key, value) in &entries {
+        match decode(key, value) {
+            Ok(record) => page.records.push(record),
+            Err(error) => page.unreadable.push(Unreadable {
+                key: String::from_utf8_lossy(key).into_owned(),
+                error,
+            }),
+        }
+    }
+    Ok(page)
 }

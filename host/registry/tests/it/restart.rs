@@ -60,7 +60,7 @@ fn everything_is_there_after_a_restart_and_orphans_are_not() {
     let report = store.sweep_orphans(Duration::from_secs(3600)).unwrap();
     // Component, model, its details, baseline, two specs and the sketch.
     assert_eq!((report.kept, report.removed), (7, 1));
-    assert!(!store.blobs().contains(&orphan));
+    assert!(!store.blobs().contains(&orphan).unwrap());
     let (plugins, models) = (Plugins::new(store.clone()), Models::new(store.clone()));
     assert_eq!(plugins.resolve(&a, "clip").unwrap(), plugin);
     assert_eq!(plugins.bytes(&plugin).unwrap(), b"component");

@@ -21,11 +21,11 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use super::integrity::{AckedFile, Summary};
 use super::{Commit, Expect, Metadata, Op, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Visitor, Write};
-use crate::{StoreError, layout, space};
+use crate::{StoreError, layout, lock, space};
 
 /// A leaf holds up to 17 records before it splits; a quarter of this is more than 17 of the
 /// largest records and their keys.
@@ -282,11 +282,6 @@ impl Drop for SledMetadata {
             tracing::error!(path = %self.dir.display(), "the metadata store could not be closed cleanly");
         }
     }
-}
-
-/// A lock whose holder panicked is still good: every holder leaves whole values.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn record_key(key: &[u8]) -> Vec<u8> {

@@ -10,6 +10,8 @@
 mod backup;
 mod blobs;
 mod damage;
+mod formats;
+mod full;
 mod kill;
 mod metadata;
 mod open;

@@ -34,17 +34,17 @@ fn a_newer_format_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
     let file = dir.path().join("caisson-store.json");
-    fs::write(&file, r#"{"format":2,"something":"new"}"#).unwrap();
+    fs::write(&file, r#"{"format":3,"something":"new"}"#).unwrap();
     let error = open_error(dir.path(), &Options::default());
     assert_eq!(error.code(), "store-newer-format");
     assert!(
         error
             .to_string()
-            .contains("has format 2, and this release reads formats up to 1")
+            .contains("has format 3, and this release reads formats up to 2")
     );
     assert_eq!(
         fs::read_to_string(&file).unwrap(),
-        r#"{"format":2,"something":"new"}"#
+        r#"{"format":3,"something":"new"}"#
     );
 
     fs::write(&file, "{").unwrap();
@@ -171,4 +171,58 @@ fn records_are_changed_only_as_they_were_read() {
     assert_eq!(page.records, [named("c")]);
     let page = record::scan::<Old>(metadata, "k/", page.next.as_deref(), 1).unwrap();
     assert_eq!((page.records, page.next), (vec![named("e")], None));
+}
+
+#[test]
+fn a_record_that_cannot_be_read_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let metadata = store.metadata();
+    let good = |name: &str| {
+        record::encode(&Old {
+            name: name.to_owned(),
+        })
+        .unwrap()
+    };
+    let newer = record::encode(&New { names: vec![] }).unwrap();
+    let values = [good("a"), b"{\"format\":1,".to_vec(), good("b"), newer, good("c")];
+    for (i, value) in values.into_iter().enumerate() {
+        let op = Op::put(format!("k/{i}"), Expect::Absent, value);
+        assert_eq!(metadata.commit(&[op]).unwrap(), Commit::Done);
+    }
+    let page = record::scan::<Old>(metadata, "k/", None, 10).unwrap();
+    let names: Vec<_> = page.records.iter().map(|record| record.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let unreadable: Vec<_> = page
+        .unreadable
+        .iter()
+        .map(|bad| (bad.key.as_str(), bad.error.code()))
+        .collect();
+    assert_eq!(
+        unreadable,
+        [("k/1", "store-damaged"), ("k/3", "store-newer-format")]
+    );
+    assert!(page.unreadable[0].error.to_string().contains("test record `k/1`"));
+}
+
+#[test]
+fn blobs_are_where_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    let options = Options {
+        blobs: caisson_store::BlobBackend::Url {
+            url: "s3://bucket/x".to_owned(),
+            options: caisson_store::UrlOptions::default(),
+        },
+        ..Options::default()
+    };
+    let error = open_error(dir.path(), &options);
+    assert_eq!(error.code(), "blobs-moved");
+    assert!(
+        error
+            .to_string()
+            .contains("are in local, and the configuration says s3://bucket/x"),
+        "{error}"
+    );
+    drop(Store::open(dir.path()).unwrap());
 }
