@@ -29,6 +29,23 @@ pub(crate) fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result
     }
 }
 
+/// Up to `limit` of the records that are numbered from 1 without gaps, after number `after`.
+pub(crate) fn numbered<R: Record>(
+    store: &Store,
+    after: u64,
+    limit: usize,
+    key: impl Fn(u64) -> String,
+) -> Result<Vec<R>, RegistryError> {
+    let mut found = Vec::new();
+    for number in (after.saturating_add(1)..=u64::MAX).take(limit) {
+        match record::get::<R>(store.metadata(), &key(number))? {
+            Some(stored) => found.push(stored.record),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
 /// Work out a commit from what is there, and try again when someone else was faster.
 ///
 /// Where nothing is to be done, the operations only check: what the answer rests on may be another

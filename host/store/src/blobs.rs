@@ -149,6 +149,16 @@ impl Blobs {
         self.path_of(digest).is_file()
     }
 
+    /// How many bytes a blob has. They are not checked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BlobMissing`].
+    pub fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let (_, size) = self.open_unchecked(digest, &self.path_of(digest))?;
+        Ok(size)
+    }
+
     /// A blob's bytes, checked.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ struct Live {
 #[derive(Serialize)]
 struct Ready {
     ready: bool,
-    /// The deployments that are not ready, with the reason. Absent when all are.
+    /// The deployments that are not ready, `tenant/name`, with the reason. Absent when all are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     deployments: BTreeMap<String, String>,
 }
@@ -37,10 +37,13 @@ pub(crate) async fn ready(State(context): State<Context>) -> Response {
         .any(|(_, state)| matches!(state, LoadState::Loading));
     let deployments = states
         .into_iter()
-        .filter_map(|(name, state)| match state {
-            LoadState::Loading => Some((name, "loading".to_owned())),
-            LoadState::Failed(reason) => Some((name, format!("failed: {reason}"))),
-            LoadState::Ready => None,
+        .filter_map(|((tenant, name), state)| {
+            let why = match state {
+                LoadState::Loading => "loading".to_owned(),
+                LoadState::Failed(reason) => format!("failed: {reason}"),
+                LoadState::Ready => return None,
+            };
+            Some((format!("{tenant}/{name}"), why))
         })
         .collect();
     let status = if ready {

@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use caisson_registry::{Outcome, PluginRecord, PluginUpload};
+use caisson_registry::signature::SignaturePolicy;
+use caisson_registry::{Outcome, PluginRecord, PluginUpload, Provenance};
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -89,9 +90,12 @@ pub(crate) async fn push(
         help: manifest.help,
         imports: inspection.imports,
         wit_version: inspection.wit_version,
+        provenance: Provenance::default(),
+        signature: None,
     };
     let (plugins, tenant) = (context.app.plugins.clone(), context.tenant().clone());
-    let outcome = blocking(move || plugins.put(&tenant, upload, &component)).await??;
+    let outcome =
+        blocking(move || plugins.put(&tenant, upload, &component, &SignaturePolicy::default())).await??;
     let (status, result, record) = match outcome {
         Outcome::Created(record) => (StatusCode::CREATED, "created", record),
         Outcome::Unchanged(record) => (StatusCode::OK, "unchanged", record),
