@@ -55,6 +55,9 @@ pub fn check_model_name(name: &str) -> Result<(), RegistryError> {
     check("model", name)
 }
 
+/// The tenant whose plugins everyone may use and nobody but the operator may change.
+const STD: &str = "std";
+
 /// An owner of plugins, models and deployments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -64,6 +67,12 @@ impl TenantId {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The owner of first-party plugins, which every tenant may use as `std/NAME`. Give no one else
+    /// this name.
+    pub fn std() -> Self {
+        Self(STD.to_owned())
     }
 }
 

@@ -26,11 +26,7 @@ pub fn list<R: Record>(store: &Store, prefix: &str, max: usize) -> Result<Vec<R>
 /// # Errors
 ///
 /// More than `max`; the store.
-pub fn list_readable<R: Record>(
-    store: &Store,
-    prefix: &str,
-    max: usize,
-) -> Result<Vec<R>, RegistryError> {
+pub fn list_readable<R: Record>(store: &Store, prefix: &str, max: usize) -> Result<Vec<R>, RegistryError> {
     walk(store, prefix, max, |unreadable| {
         tracing::error!(key = unreadable.key, error = %unreadable.error, "left out of a list");
         Ok(())
@@ -60,6 +56,23 @@ fn walk<R: Record>(
             None => return Ok(all),
         }
     }
+}
+
+/// Up to `limit` of the records that are numbered from 1 without gaps, after number `after`.
+pub(crate) fn numbered<R: Record>(
+    store: &Store,
+    after: u64,
+    limit: usize,
+    key: impl Fn(u64) -> String,
+) -> Result<Vec<R>, RegistryError> {
+    let mut found = Vec::new();
+    for number in (after.saturating_add(1)..=u64::MAX).take(limit) {
+        match record::get::<R>(store.metadata(), &key(number))? {
+            Some(stored) => found.push(stored.record),
+            None => break,
+        }
+    }
+    Ok(found)
 }
 
 /// Work out a commit from what is there, and try again when someone else was faster.

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use caisson_data::{Batch, DecodeLimits, Field, Schema, csv};
 use caisson_inference::{Binding, MissingPolicy, OutputSpec};
-use caisson_registry::{ModelRecord, PluginRecord, TenantId};
+use caisson_registry::{BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, TenantId};
 use caisson_sandbox::{Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
 
 use crate::error::{Kind, ServingError};
 use crate::models::GrantedModels;
-use crate::monitor::Monitor;
-use crate::pipeline::{Core, ModelStage, Pipeline, model_error};
+use crate::monitor::{self, Fitted, Monitor};
+use crate::pipeline::{Core, ModelStage, Pipeline};
 use crate::plan::Plan;
 use crate::serving::Parts;
 use crate::spec::{
@@ -36,10 +36,23 @@ const BASELINE_ROWS_MAX: usize = 1_000_000;
 /// Errors of one config that are reported together.
 const CONFIG_ERRORS_MAX: usize = 10;
 
+/// What a build may take over from an earlier one.
+#[derive(Default)]
+pub(crate) struct Earlier {
+    /// Plugins that are what they were, yanked since or not.
+    pub(crate) pins: Pins,
+    /// Is this a revision from before pins were kept, whose plugins may have been yanked since?
+    pub(crate) unpinned: bool,
+    /// What monitors computed.
+    pub(crate) fitted: Fitted,
+}
+
 /// A deployment that fits together.
 pub(crate) struct Built {
     /// The spec with every reference pinned.
     pub(crate) spec: DeploymentSpec,
+    /// What the references are pinned to.
+    pub(crate) pins: Pins,
     pub(crate) pipeline: Pipeline,
     pub(crate) monitors: Vec<Monitor>,
     pub(crate) plan: Plan,
@@ -54,14 +67,17 @@ pub(crate) async fn build(
     parts: &Parts,
     tenant: &TenantId,
     mut spec: DeploymentSpec,
+    earlier: Earlier,
 ) -> Result<Built, ServingError> {
     let input = spec
         .input_schema()
         .map_err(|e| ServingError::new(Kind::Invalid, "deployment-file", e.to_string()))?;
-    let builder = Builder {
+    let mut builder = Builder {
         parts,
         tenant,
         deployment: spec.name.clone(),
+        earlier,
+        pins: Pins::default(),
     };
     let input = Arc::new(input);
 
@@ -77,17 +93,17 @@ pub(crate) async fn build(
         .transforms("transforms", &mut spec.transforms, &input)
         .await?;
     let features = Arc::clone(transforms.last().map_or(&input, PluginStage::output));
-    let mut baseline_of: Option<ModelRecord> = None;
+    let mut measured: Option<ModelRecord> = None;
     let core = if let Some(model) = &mut spec.model {
         let record = builder
             .resolve_model("model", &model.name, &mut model.version)
             .await?;
         let stage = builder.model(model, &record, &features).await?;
-        baseline_of = Some(record);
+        measured = Some(record);
         Core::Model(Box::new(stage))
     } else if let Some(predictor) = &mut spec.predictor {
         let (granted, records) = builder.grant(&mut predictor.models).await?;
-        baseline_of = records.into_iter().find(|r| r.baseline.is_some());
+        measured = records.into_iter().find(|r| r.baseline.is_some());
         let mut stage = predictor.stage();
         let built = builder
             .plugin(
@@ -120,12 +136,11 @@ pub(crate) async fn build(
         rejected: metrics::counter!("caisson_violations_total", "deployment" => spec.name.clone(), "severity" => "reject"),
         warned: metrics::counter!("caisson_violations_total", "deployment" => spec.name.clone(), "severity" => "warn"),
     };
-    let monitors = builder
-        .monitors(&mut spec, &pipeline, baseline_of.as_ref())
-        .await?;
+    let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
     Ok(Built {
         spec,
+        pins: builder.pins,
         pipeline,
         monitors,
         plan,
@@ -136,11 +151,14 @@ struct Builder<'a> {
     parts: &'a Parts,
     tenant: &'a TenantId,
     deployment: String,
+    earlier: Earlier,
+    /// What was resolved so far.
+    pins: Pins,
 }
 
 impl Builder<'_> {
     async fn transforms(
-        &self,
+        &mut self,
         list: &str,
         specs: &mut [StageSpec],
         input: &Arc<Schema>,
@@ -158,15 +176,14 @@ impl Builder<'_> {
 
     /// Resolve a stage's plugin, pin it in the spec, check its config, and prepare it.
     async fn plugin(
-        &self,
+        &mut self,
         place: &str,
         world: World,
         spec: &mut StageSpec,
         input: &Arc<Schema>,
         graphs: Option<Arc<dyn Graphs>>,
     ) -> Result<PluginStage, ServingError> {
-        let (record, component) = self.resolve_plugin(place, &spec.plugin).await?;
-        let pinned = format!("{}@{}", record.name, record.version);
+        let (pinned, record, component) = self.resolve_plugin(place, &spec.plugin).await?;
         let name: Arc<str> = format!("{place} {pinned}").into();
         spec.plugin = pinned;
         if record.world != world.name() {
@@ -219,27 +236,39 @@ impl Builder<'_> {
     }
 
     async fn resolve_plugin(
-        &self,
+        &mut self,
         place: &str,
         reference: &str,
-    ) -> Result<(PluginRecord, Vec<u8>), ServingError> {
-        let (plugins, tenant, wanted) = (
+    ) -> Result<(String, PluginRecord, Vec<u8>), ServingError> {
+        let wanted: PluginRef = reference
+            .parse()
+            .map_err(|e| ServingError::from(e).in_reference(place))?;
+        // Only an exact reference is a pin.
+        let digest = self.earlier.pins.plugins.get(&wanted.to_string()).copied();
+        let (plugins, tenant, unpinned) = (
             self.parts.plugins.clone(),
             self.tenant.clone(),
-            reference.to_owned(),
+            self.earlier.unpinned,
         );
-        self.parts
+        let (pinned, record, component) = self
+            .parts
             .blocking(move || {
-                let record = plugins.resolve(&tenant, &wanted)?;
+                let record = match digest {
+                    Some(digest) => plugins.pinned(&tenant, &wanted, &digest)?,
+                    None if unpinned => plugins.resolve(&tenant, &wanted.to_string())?,
+                    None => plugins.resolve_new(&tenant, &wanted)?,
+                };
                 let component = plugins.bytes(&record)?;
-                Ok((record, component))
+                Ok((wanted.at(record.version.clone()).to_string(), record, component))
             })
             .await
-            .map_err(|e| e.in_reference(place))
+            .map_err(|e| e.in_reference(place))?;
+        self.pins.plugins.insert(pinned.clone(), record.digest);
+        Ok((pinned, record, component))
     }
 
     async fn resolve_model(
-        &self,
+        &mut self,
         place: &str,
         name: &str,
         version: &mut VersionSpec,
@@ -252,22 +281,11 @@ impl Builder<'_> {
             .await
             .map_err(|e| e.in_reference(place))?;
         *version = VersionSpec::Number(record.version);
+        self.pins.models.insert(ModelPin {
+            name: record.name.clone(),
+            version: record.version,
+        });
         Ok(record)
-    }
-
-    async fn load(&self, record: &ModelRecord) -> Result<Arc<caisson_inference::Model>, ServingError> {
-        let (models, cache, wanted) = (
-            self.parts.models.clone(),
-            Arc::clone(&self.parts.cache),
-            record.clone(),
-        );
-        let name = format!("model {}@{}", record.name, record.version);
-        let file = self.parts.blocking(move || models.model_path(&wanted)).await?;
-        let digest = record.digest.to_string();
-        tokio::task::spawn_blocking(move || cache.get(&digest, &file))
-            .await
-            .map_err(|e| ServingError::new(Kind::Internal, "internal", e.to_string()))?
-            .map_err(|e| model_error(&name, &e))
     }
 
     async fn model(
@@ -280,7 +298,7 @@ impl Builder<'_> {
         let refuse = |message: String| {
             ServingError::new(Kind::Unprocessable, "schema-mismatch", message).in_stage(name.as_ref())
         };
-        let model = self.load(record).await?;
+        let model = self.parts.load_model(record).await?;
         let missing = match spec.missing {
             MissingSpec::Reject => MissingPolicy::Reject,
             MissingSpec::Nan => MissingPolicy::Nan,
@@ -320,7 +338,7 @@ impl Builder<'_> {
 
     /// Load every model that a predictor is granted.
     async fn grant(
-        &self,
+        &mut self,
         models: &mut BTreeMap<String, ModelRef>,
     ) -> Result<(Arc<dyn Graphs>, Vec<ModelRecord>), ServingError> {
         let mut granted = BTreeMap::new();
@@ -330,14 +348,14 @@ impl Builder<'_> {
             let record = self
                 .resolve_model(&place, &reference.name, &mut reference.version)
                 .await?;
-            granted.insert(alias.clone(), self.load(&record).await?);
+            granted.insert(alias.clone(), self.parts.load_model(&record).await?);
             records.push(record);
         }
         Ok((Arc::new(GrantedModels(granted)), records))
     }
 
     async fn monitors(
-        &self,
+        &mut self,
         spec: &mut DeploymentSpec,
         pipeline: &Pipeline,
         record: Option<&ModelRecord>,
@@ -345,9 +363,14 @@ impl Builder<'_> {
         if spec.monitors.is_empty() {
             return Ok(Vec::new());
         }
-        let baseline = self.baseline(pipeline, record).await?;
+        let (record, kept) = baseline_of(record)?;
+        // Read when the first monitor needs it.
+        let mut baseline: Option<Batch> = None;
         let mut monitors = Vec::with_capacity(spec.monitors.len());
-        for (i, monitor) in spec.monitors.iter_mut().enumerate() {
+        for i in 0..spec.monitors.len() {
+            let Some(mut monitor) = spec.monitors.get(i).cloned() else {
+                break;
+            };
             let mut stage = monitor.stage();
             let schema = Arc::clone(pipeline.schema_of(monitor.on));
             let prepared = self
@@ -359,32 +382,31 @@ impl Builder<'_> {
                     None,
                 )
                 .await?;
-            monitor.plugin = stage.plugin.clone();
-            monitors.push(Monitor::fit(monitor, stage.plugin, prepared, pipeline, &baseline).await?);
+            monitor.plugin = stage.plugin;
+            let key = monitor::key(spec, &monitor, &prepared, pipeline, kept);
+            let fitted = match self.earlier.fitted.get(&key) {
+                Some(fitted) => Arc::clone(fitted),
+                None => {
+                    let rows = match &baseline {
+                        Some(rows) => rows,
+                        None => baseline.insert(self.baseline(pipeline, record).await?),
+                    };
+                    Arc::new(monitor::fit(&monitor, key, &prepared, pipeline, rows).await?)
+                }
+            };
+            monitors.push(Monitor::new(&monitor, prepared, fitted));
+            if let Some(place) = spec.monitors.get_mut(i) {
+                *place = monitor;
+            }
         }
         Ok(monitors)
     }
 
     /// The baseline of the model version, in the deployment's input columns.
-    async fn baseline(
-        &self,
-        pipeline: &Pipeline,
-        record: Option<&ModelRecord>,
-    ) -> Result<Batch, ServingError> {
-        let refuse = |message: String| ServingError::new(Kind::Unprocessable, "no-baseline", message);
-        let Some(record) = record else {
-            return Err(refuse(
-                "monitors need a model with a baseline to measure against".to_owned(),
-            ));
-        };
+    async fn baseline(&self, pipeline: &Pipeline, record: &ModelRecord) -> Result<Batch, ServingError> {
         let (models, wanted) = (self.parts.models.clone(), record.clone());
         let bytes = self.parts.blocking(move || models.baseline(&wanted)).await?;
-        let Some(bytes) = bytes else {
-            return Err(refuse(format!(
-                "monitors need a baseline, and {}@{} has none: push the model with --baseline",
-                record.name, record.version
-            )));
-        };
+        let bytes = bytes.ok_or_else(|| no_baseline(record))?;
         let limits = DecodeLimits {
             rows_max: BASELINE_ROWS_MAX,
             ..DecodeLimits::default()
@@ -401,6 +423,32 @@ impl Builder<'_> {
             .at(e.row.map(|r| r as u64), e.column)
         })
     }
+}
+
+/// The model version whose baseline monitors measure against, and where that is.
+fn baseline_of(record: Option<&ModelRecord>) -> Result<(&ModelRecord, &BaselineRecord), ServingError> {
+    let Some(record) = record else {
+        return Err(ServingError::new(
+            Kind::Unprocessable,
+            "no-baseline",
+            "monitors need a model with a baseline to measure against",
+        ));
+    };
+    match &record.baseline {
+        Some(baseline) => Ok((record, baseline)),
+        None => Err(no_baseline(record)),
+    }
+}
+
+fn no_baseline(record: &ModelRecord) -> ServingError {
+    ServingError::new(
+        Kind::Unprocessable,
+        "no-baseline",
+        format!(
+            "monitors need a baseline, and {}@{} has none: push the model with --baseline",
+            record.name, record.version
+        ),
+    )
 }
 
 /// Defaults of the host for the world, with what the stage sets.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use caisson_registry::RegistryError;
+use caisson_registry::signature::SignatureError;
 use caisson_sandbox::Violation;
 
 /// Whose fault, in terms that a protocol edge can map to its own codes.
@@ -134,9 +135,21 @@ impl std::error::Error for ServingError {}
 impl From<RegistryError> for ServingError {
     fn from(error: RegistryError) -> Self {
         let kind = match &error {
-            RegistryError::Name { .. } | RegistryError::Version { .. } => Kind::Invalid,
+            RegistryError::Name { .. }
+            | RegistryError::Version { .. }
+            | RegistryError::Text { .. }
+            | RegistryError::Signature(
+                SignatureError::Form(_) | SignatureError::Unknown { .. } | SignatureError::Required { .. },
+            ) => Kind::Invalid,
+            RegistryError::Yanked { .. } => Kind::Unprocessable,
             RegistryError::NotFound { .. } => Kind::NotFound,
-            RegistryError::PluginConflict { .. } | RegistryError::AliasMoved { .. } => Kind::Conflict,
+            RegistryError::PluginConflict { .. }
+            | RegistryError::AliasMoved { .. }
+            | RegistryError::InUse { .. }
+            | RegistryError::IllegalTransition { .. }
+            | RegistryError::StageMoved { .. }
+            | RegistryError::FourEyes { .. }
+            | RegistryError::PinMismatch { .. } => Kind::Conflict,
             RegistryError::TooMany { .. } => Kind::TooLarge,
             RegistryError::Contended(_) => Kind::Busy,
             _ => Kind::Internal,

@@ -10,6 +10,7 @@
 
 mod build;
 mod error;
+mod first_run;
 mod meters;
 mod models;
 mod monitor;
@@ -20,12 +21,13 @@ mod spec;
 mod stage;
 
 pub use error::{Fault, Kind, ServingError};
+pub use first_run::FirstRun;
 pub use meters::Meters;
 pub use models::ModelCache;
 pub use monitor::{Monitor, MonitorReport, worst};
 pub use pipeline::{Pipeline, Prediction};
 pub use plan::{MonitorPlan, Plan, StagePlan};
-pub use serving::{Applied, ApplyResult, LoadState, Parts, Revision, Serving};
+pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Revision, Serving};
 pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
     PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,

@@ -1,15 +1,25 @@
 //! Drift checks of a deployment: a plugin, fitted on the model version's baseline.
+//!
+//! Fitting runs the whole baseline through the pipeline and may take a minute. What comes of it is
+//! therefore kept, under a digest of everything that it was computed from: a start, or a revision that
+//! changes something else, takes it over, and a monitor whose digest is another is fitted anew.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use caisson_data::Batch;
+use caisson_registry::{BaselineRecord, DeploymentStore, Digest, FittedState, TenantId};
 use caisson_sandbox::{DriftReport, DriftStatus};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::error::ServingError;
-use crate::pipeline::Pipeline;
-use crate::spec::{MonitorSpec, MonitorTarget};
+use crate::pipeline::{Core, Pipeline};
+use crate::spec::{DeploymentSpec, MonitorSpec, MonitorTarget};
 use crate::stage::PluginStage;
+
+/// Raised when what is fitted, or how, changes in a way that the rest of the digest doesn't show.
+const KEY_FORMAT: u32 = 1;
 
 /// A fitted drift check.
 #[derive(Debug)]
@@ -18,9 +28,11 @@ pub struct Monitor {
     plugin: String,
     target: MonitorTarget,
     stage: PluginStage,
-    state: Arc<[u8]>,
-    reference_rows: usize,
+    fitted: Arc<FittedState>,
 }
+
+/// Fitted states by their digests.
+pub(crate) type Fitted = HashMap<Digest, Arc<FittedState>>;
 
 /// What a drift check says of a batch.
 #[derive(Debug, Clone, Serialize)]
@@ -37,24 +49,20 @@ pub struct MonitorReport {
 }
 
 impl Monitor {
-    /// Fit the check on the baseline, as far as the monitor's target.
-    pub(crate) async fn fit(
-        spec: &MonitorSpec,
-        plugin: String,
-        stage: PluginStage,
-        pipeline: &Pipeline,
-        baseline: &Batch,
-    ) -> Result<Self, ServingError> {
-        let reference = pipeline.run_to(spec.on, baseline.clone()).await?;
-        let state = stage.fit(&reference).await?;
-        Ok(Self {
+    /// A check with what it computed from its baseline.
+    pub(crate) fn new(spec: &MonitorSpec, stage: PluginStage, fitted: Arc<FittedState>) -> Self {
+        Self {
             name: spec.name.clone(),
-            plugin,
+            plugin: spec.plugin.clone(),
             target: spec.on,
             stage,
-            state: state.into(),
-            reference_rows: reference.rows(),
-        })
+            fitted,
+        }
+    }
+
+    /// What it computed from its baseline.
+    pub(crate) fn fitted(&self) -> &Arc<FittedState> {
+        &self.fitted
     }
 
     /// The monitor's name.
@@ -73,18 +81,112 @@ impl Monitor {
     }
 
     /// Rows of the baseline that it was fitted on.
-    pub fn reference_rows(&self) -> usize {
-        self.reference_rows
+    pub fn reference_rows(&self) -> u64 {
+        self.fitted.reference_rows
     }
 
     async fn check(&self, current: &Batch) -> Result<MonitorReport, ServingError> {
-        let report = self.stage.check(&self.state, current).await?;
+        let report = self.stage.check(&self.fitted.bytes, current).await?;
         Ok(MonitorReport {
             name: self.name.clone(),
             plugin: self.plugin.clone(),
             on: self.target,
             report,
         })
+    }
+}
+
+/// Digest of everything that a monitor's state is computed from: its plugin and config, the baseline,
+/// and every stage that the baseline goes through, as the pinned spec and the components say.
+pub(crate) fn key(
+    spec: &DeploymentSpec,
+    monitor: &MonitorSpec,
+    stage: &PluginStage,
+    pipeline: &Pipeline,
+    baseline: &BaselineRecord,
+) -> Digest {
+    let stages =
+        |stages: &[PluginStage]| -> Vec<String> { stages.iter().map(|stage| stage.digest.clone()).collect() };
+    let upstream = match monitor.on {
+        MonitorTarget::Input => json!(null),
+        MonitorTarget::Features => json!([spec.transforms, stages(&pipeline.transforms)]),
+        MonitorTarget::Predictions => {
+            let core = match &pipeline.core {
+                Core::Features => None,
+                Core::Model(model) => Some(&model.digest),
+                Core::Predictor(predictor) => Some(&predictor.digest),
+            };
+            json!([
+                spec.transforms,
+                stages(&pipeline.transforms),
+                spec.model,
+                spec.predictor,
+                core,
+                spec.post,
+                stages(&pipeline.post),
+            ])
+        }
+    };
+    let all = json!([
+        KEY_FORMAT,
+        stage.digest,
+        monitor.config,
+        monitor.on,
+        baseline,
+        spec.input,
+        upstream
+    ]);
+    Digest::of(all.to_string().as_bytes())
+}
+
+/// Run the baseline as far as the monitor's target, and fit the check on what comes of it.
+pub(crate) async fn fit(
+    spec: &MonitorSpec,
+    key: Digest,
+    stage: &PluginStage,
+    pipeline: &Pipeline,
+    baseline: &Batch,
+) -> Result<FittedState, ServingError> {
+    let reference = pipeline.run_to(spec.on, baseline.clone()).await?;
+    Ok(FittedState {
+        key,
+        reference_rows: reference.rows() as u64,
+        bytes: stage.fit(&reference).await?,
+    })
+}
+
+/// What the monitors of a stored revision computed before. What is missing or damaged is computed
+/// again.
+pub(crate) fn kept(store: &DeploymentStore, tenant: &TenantId, spec: &DeploymentSpec, number: u64) -> Fitted {
+    let mut fitted = Fitted::new();
+    for monitor in &spec.monitors {
+        match store.monitor_state(tenant, &spec.name, number, &monitor.name) {
+            Ok(None) => {}
+            Ok(Some(state)) => _ = fitted.insert(state.key, Arc::new(state)),
+            Err(error) => {
+                let (deployment, monitor) = (&spec.name, &monitor.name);
+                tracing::warn!(%tenant, deployment, monitor, %error, "a monitor is fitted anew: its stored state can't be read");
+            }
+        }
+    }
+    fitted
+}
+
+/// Keep what the monitors of the live revision computed, and forget that of the one before. A failure
+/// costs the next start the time to compute it again, and nothing else.
+pub(crate) fn keep(
+    store: &DeploymentStore,
+    tenant: &TenantId,
+    name: &str,
+    (live, before): (u64, Option<u64>),
+    states: &[(String, Arc<FittedState>)],
+) {
+    let put = states
+        .iter()
+        .try_for_each(|(monitor, state)| store.put_monitor_state(tenant, name, live, monitor, state));
+    let dropped = before.map_or(Ok(()), |number| store.drop_monitor_states(tenant, name, number));
+    if let Err(error) = put.and(dropped) {
+        tracing::warn!(%tenant, deployment = name, %error, "the monitors' states can't be kept; the next start fits them anew");
     }
 }
 

@@ -49,7 +49,7 @@ pub struct MonitorPlan {
     /// What it looks at.
     pub on: MonitorTarget,
     /// Rows of the baseline that it was fitted on.
-    pub reference_rows: usize,
+    pub reference_rows: u64,
 }
 
 impl Plan {

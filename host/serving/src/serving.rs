@@ -3,6 +3,9 @@
 //! Readers (requests) take one atomic load. Writers build a revision completely, store it, and then
 //! swap the table; the revision that was live is freed when its last request ends. A change is
 //! acknowledged after it is stored.
+//!
+//! A revision is pinned: plugins by digest, models by version. What is stored is held to that at every
+//! start, and a rollback prepares the old revision again from its pins before anything is switched.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -10,16 +13,22 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use caisson_data::{Batch, Schema};
-use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, RevisionRecord, TenantId};
+use caisson_inference::Model;
+use caisson_registry::{
+    AliasChange, DeploymentStore, ModelRecord, Models, NewRevision, Origin, Plugins, RegistryError,
+    RevisionRecord, TenantId, VersionRef,
+};
 use caisson_sandbox::{Meter, Sandbox};
+use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::build::{self, Built};
+use crate::build::{self, Built, Earlier};
 use crate::error::{Kind, ServingError};
+use crate::first_run::{FirstRun, first_run};
 use crate::meters::Meters;
 use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
-use crate::pipeline::{Pipeline, Prediction};
+use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
 use crate::spec::DeploymentSpec;
 
@@ -48,17 +57,31 @@ impl Parts {
     ) -> Result<T, ServingError> {
         match tokio::task::spawn_blocking(work).await {
             Ok(result) => result.map_err(ServingError::from),
-            Err(error) => Err(ServingError::new(Kind::Internal, "internal", error.to_string())),
+            Err(error) => Err(internal(error)),
         }
     }
+
+    /// Load a model version, or find it loaded.
+    pub(crate) async fn load_model(&self, record: &ModelRecord) -> Result<Arc<Model>, ServingError> {
+        let (models, cache, wanted) = (self.models.clone(), Arc::clone(&self.cache), record.clone());
+        let name = format!("model {}@{}", record.name, record.version);
+        let file = self.blocking(move || models.model_path(&wanted)).await?;
+        let digest = record.digest.to_string();
+        tokio::task::spawn_blocking(move || cache.get(&digest, &file))
+            .await
+            .map_err(internal)?
+            .map_err(|e| model_error(&name, &e))
+    }
+}
+
+fn internal(error: impl ToString) -> ServingError {
+    ServingError::new(Kind::Internal, "internal", error.to_string())
 }
 
 /// One immutable revision of a deployment, ready to serve.
 #[derive(Debug)]
 pub struct Revision {
-    name: String,
-    number: u64,
-    created_at: String,
+    record: RevisionRecord,
     spec: DeploymentSpec,
     pipeline: Pipeline,
     monitors: Vec<Monitor>,
@@ -72,16 +95,17 @@ pub struct Revision {
 }
 
 impl Revision {
-    fn new(parts: &Parts, tenant: &TenantId, built: Built, number: u64, created_at: String) -> Self {
-        let name = built.spec.name.clone();
+    fn new(parts: &Parts, tenant: &TenantId, built: Built, mut record: RevisionRecord) -> Self {
+        let name = record.name.clone();
+        // Here it is only kept as what it means.
+        record.spec = serde_json::Value::Null;
+        record.pins = Some(built.pins);
         Self {
             requests: metrics::counter!("caisson_requests_total", "deployment" => name.clone()),
             failures: metrics::counter!("caisson_request_failures_total", "deployment" => name.clone()),
             rows: metrics::counter!("caisson_rows_total", "deployment" => name.clone()),
-            seconds: metrics::histogram!("caisson_request_seconds", "deployment" => name.clone()),
-            name,
-            number,
-            created_at,
+            seconds: metrics::histogram!("caisson_request_seconds", "deployment" => name),
+            record,
             spec: built.spec,
             pipeline: built.pipeline,
             monitors: built.monitors,
@@ -93,17 +117,32 @@ impl Revision {
 
     /// The deployment's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.record.name
     }
 
     /// Counted from 1.
     pub fn number(&self) -> u64 {
-        self.number
+        self.record.number
     }
 
     /// When it was made, RFC 3339.
     pub fn created_at(&self) -> &str {
-        &self.created_at
+        &self.record.created_at
+    }
+
+    /// Who made it.
+    pub fn author(&self) -> &str {
+        &self.record.author
+    }
+
+    /// Why, in the author's words.
+    pub fn message(&self) -> Option<&str> {
+        self.record.message.as_deref()
+    }
+
+    /// How it came about.
+    pub fn origin(&self) -> Origin {
+        self.record.origin
     }
 
     /// The spec, every reference pinned.
@@ -155,7 +194,10 @@ impl Revision {
             return Err(ServingError::new(
                 Kind::Unprocessable,
                 "no-monitors",
-                format!("`{}` has no monitors; add some to its deployment file", self.name),
+                format!(
+                    "`{}` has no monitors; add some to its deployment file",
+                    self.name()
+                ),
             ));
         }
         let this = Arc::clone(self);
@@ -175,6 +217,15 @@ pub enum LoadState {
     Failed(String),
 }
 
+/// Who changes a deployment, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// Who.
+    pub author: &'a str,
+    /// Why, in the author's words.
+    pub message: Option<&'a str>,
+}
+
 /// What [`Serving::apply`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApplyResult {
@@ -186,6 +237,17 @@ pub enum ApplyResult {
     Unchanged,
 }
 
+/// A moved alias.
+#[derive(Debug, Clone, Serialize)]
+pub struct AliasMoved {
+    /// The move.
+    #[serde(flatten)]
+    pub change: AliasChange,
+    /// How the version ran before the alias moved to it; absent when the alias was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_run: Option<FirstRun>,
+}
+
 /// An applied spec.
 #[derive(Debug)]
 pub struct Applied {
@@ -193,6 +255,19 @@ pub struct Applied {
     pub result: ApplyResult,
     /// The live revision.
     pub revision: Arc<Revision>,
+}
+
+/// What a build of another revision may take over from the live one.
+fn earlier(live: Option<&Revision>) -> Earlier {
+    let Some(live) = live else {
+        return Earlier::default();
+    };
+    let fitted = live.monitors.iter().map(Monitor::fitted);
+    Earlier {
+        pins: live.record.pins.clone().unwrap_or_default(),
+        unpinned: false,
+        fitted: fitted.map(|state| (state.key, Arc::clone(state))).collect(),
+    }
 }
 
 type Table = HashMap<TenantId, HashMap<String, Arc<Revision>>>;
@@ -203,7 +278,7 @@ pub struct Serving {
     live: ArcSwap<Table>,
     /// One change at a time, so that revisions are numbered and swapped in the same order.
     changing: Mutex<()>,
-    states: StdMutex<BTreeMap<String, LoadState>>,
+    states: StdMutex<BTreeMap<(TenantId, String), LoadState>>,
 }
 
 impl Serving {
@@ -231,13 +306,19 @@ impl Serving {
             .flat_map(HashMap::values)
             .cloned()
             .collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.sort_by(|a, b| a.name().cmp(b.name()));
         all
     }
 
     /// Where each stored deployment is on its way to serving.
-    pub fn load_states(&self) -> BTreeMap<String, LoadState> {
+    pub fn load_states(&self) -> BTreeMap<(TenantId, String), LoadState> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where one stored deployment is on its way to serving; `None` if there is none.
+    pub fn load_state(&self, tenant: &TenantId, name: &str) -> Option<LoadState> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(&(tenant.clone(), name.to_owned())).cloned()
     }
 
     /// Check a spec and say what it would do; nothing is stored or changed.
@@ -246,10 +327,12 @@ impl Serving {
     ///
     /// Whatever makes the spec unfit.
     pub async fn plan(&self, tenant: &TenantId, spec: DeploymentSpec) -> Result<Plan, ServingError> {
-        Ok(self.build(tenant, spec).await?.plan)
+        let earlier = earlier(self.live(tenant, &spec.name).as_deref());
+        Ok(self.build(tenant, spec, earlier).await?.plan)
     }
 
-    /// Make a spec the live revision. The same spec again changes nothing.
+    /// Make a spec the live revision. The same spec again changes nothing. A yanked plugin may stay
+    /// where the live revision has that very version.
     ///
     /// # Errors
     ///
@@ -258,44 +341,167 @@ impl Serving {
         &self,
         tenant: &TenantId,
         spec: DeploymentSpec,
-        author: &str,
+        change: Change<'_>,
     ) -> Result<Applied, ServingError> {
         let _one = self.changing.lock().await;
-        let built = self.build(tenant, spec).await?;
-        let before = self.live(tenant, &built.spec.name);
+        let before = self.live(tenant, &spec.name);
+        let built = self.build(tenant, spec, earlier(before.as_deref())).await?;
         if let Some(revision) = before.as_ref().filter(|r| r.spec == built.spec) {
             return Ok(Applied {
                 result: ApplyResult::Unchanged,
                 revision: Arc::clone(revision),
             });
         }
-        let stored = serde_json::to_value(&built.spec)
-            .map_err(|e| ServingError::new(Kind::Internal, "internal", e.to_string()))?;
-        let (deployments, owner, name, by) = (
+        let replaced = before.map(|revision| revision.number());
+        self.make_live(tenant, built, change, Origin::Apply, replaced)
+            .await
+    }
+
+    /// Go back to an earlier revision (`None`: the one before the live one): prepare it from what it
+    /// was pinned to, completely, and then make it live as a new revision. Also for a deployment whose
+    /// live revision can't be loaded, and, with a number, for one that was deleted.
+    ///
+    /// # Errors
+    ///
+    /// There is no such revision, or nothing to go back to; a model version of it was deleted;
+    /// whatever keeps it from being prepared; the store. What was live stays live.
+    pub async fn rollback(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        to: Option<u64>,
+        change: Change<'_>,
+    ) -> Result<Applied, ServingError> {
+        let _one = self.changing.lock().await;
+        let (deployments, owner, wanted) = (self.parts.deployments.clone(), tenant.clone(), name.to_owned());
+        let (live, target) = self
+            .parts
+            .blocking(move || {
+                let live = deployments.live_number(&owner, &wanted)?;
+                let number = to.or(live.and_then(|live| live.checked_sub(1)).filter(|&n| n > 0));
+                let target = number.map(|number| deployments.revision(&owner, &wanted, number));
+                Ok((live, target.transpose()?))
+            })
+            .await?;
+        let Some(target) = target else {
+            let why = match live {
+                Some(_) => "its live revision is the first",
+                None => "it has no live revision; name the number of one",
+            };
+            return Err(ServingError::new(
+                Kind::NotFound,
+                "no-earlier-revision",
+                format!("`{}` can't be rolled back: {why}", name.escape_debug()),
+            ));
+        };
+        let of = target.number;
+        if let Some(revision) = self.live(tenant, name).filter(|r| r.number() == of) {
+            return Ok(Applied {
+                result: ApplyResult::Unchanged,
+                revision,
+            });
+        }
+        let built = self.build_stored(tenant, target).await?;
+        self.make_live(tenant, built, change, Origin::Rollback { of }, live)
+            .await
+    }
+
+    /// Store what was built as a new revision, and switch to it.
+    async fn make_live(
+        &self,
+        tenant: &TenantId,
+        built: Built,
+        change: Change<'_>,
+        origin: Origin,
+        replaced: Option<u64>,
+    ) -> Result<Applied, ServingError> {
+        let revision = NewRevision {
+            spec: serde_json::to_value(&built.spec).map_err(internal)?,
+            pins: built.pins.clone(),
+            author: change.author.to_owned(),
+            message: change.message.map(str::to_owned),
+            origin,
+        };
+        let (deployments, owner, name) = (
             self.parts.deployments.clone(),
             tenant.clone(),
             built.spec.name.clone(),
-            author.to_owned(),
         );
         let record = self
             .parts
-            .blocking(move || deployments.append(&owner, &name, stored, &by))
+            .blocking(move || deployments.append(&owner, &name, revision))
             .await?;
-        let revision = Arc::new(Revision::new(
-            &self.parts,
-            tenant,
-            built,
-            record.number,
-            record.created_at,
-        ));
-        tracing::info!(%tenant, deployment = revision.name, revision = revision.number, "revision is live");
+        let revision = Arc::new(Revision::new(&self.parts, tenant, built, record));
+        tracing::info!(%tenant, deployment = revision.name(), revision = revision.number(), ?origin, "revision is live");
         self.publish(tenant, Arc::clone(&revision));
-        let result = if before.is_some() {
-            ApplyResult::Updated
-        } else {
-            ApplyResult::Created
+        self.keep_monitors(tenant, &revision, replaced).await;
+        let result = match replaced {
+            Some(_) => ApplyResult::Updated,
+            None => ApplyResult::Created,
         };
         Ok(Applied { result, revision })
+    }
+
+    /// Keep what the monitors of a revision computed, for the next start.
+    async fn keep_monitors(&self, tenant: &TenantId, revision: &Revision, replaced: Option<u64>) {
+        let states: Vec<_> = revision
+            .monitors
+            .iter()
+            .map(|monitor| (monitor.name().to_owned(), Arc::clone(monitor.fitted())))
+            .collect();
+        let (deployments, owner, name, number) = (
+            self.parts.deployments.clone(),
+            tenant.clone(),
+            revision.name().to_owned(),
+            revision.number(),
+        );
+        let kept = self.parts.blocking(move || {
+            monitor::keep(&deployments, &owner, &name, (number, replaced), &states);
+            Ok(())
+        });
+        if let Err(error) = kept.await {
+            tracing::error!(%tenant, deployment = revision.name(), %error, "keeping monitors' states");
+        }
+    }
+
+    /// Move an alias of a model to a version (`None`: remove it), if it points where `expect` says.
+    /// The version is loaded and run once before, so an alias never moves to a model that this host
+    /// can't load. It stays loaded for as long as a deployment uses it.
+    ///
+    /// # Errors
+    ///
+    /// No such version; it can't be loaded, or fails its first run; those of
+    /// [`Models::set_alias`], which moves an alias without looking.
+    pub async fn set_alias(
+        &self,
+        tenant: &TenantId,
+        model: &str,
+        alias: &str,
+        to: Option<u64>,
+        expect: Option<u64>,
+        by: &str,
+    ) -> Result<AliasMoved, ServingError> {
+        let (models, owner, name) = (self.parts.models.clone(), tenant.clone(), model.to_owned());
+        let first_run = match to {
+            None => None,
+            Some(version) => {
+                let wanted = VersionRef::Number(version);
+                let (models, owner, name) = (models.clone(), owner.clone(), name.clone());
+                let record = self
+                    .parts
+                    .blocking(move || models.resolve(&owner, &name, &wanted))
+                    .await?;
+                let loaded = self.parts.load_model(&record).await?;
+                let ran = first_run(&loaded).await;
+                Some(ran.map_err(|e| model_error(&format!("model {model}@{version}"), &e))?)
+            }
+        };
+        let (alias, by) = (alias.to_owned(), by.to_owned());
+        let change = self
+            .parts
+            .blocking(move || models.set_alias(&owner, &name, &alias, to, expect, &by))
+            .await?;
+        Ok(AliasMoved { change, first_run })
     }
 
     /// Stop serving a deployment. Its stored history stays.
@@ -319,7 +525,7 @@ impl Serving {
         self.states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
+            .remove(&(tenant.clone(), name.to_owned()));
         Ok(())
     }
 
@@ -333,7 +539,11 @@ impl Serving {
         let (deployments, owner) = (self.parts.deployments.clone(), tenant.clone());
         let records = self.parts.blocking(move || deployments.list_live(&owner)).await?;
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.extend(records.iter().map(|r| (r.name.clone(), LoadState::Loading)));
+        states.extend(
+            records
+                .iter()
+                .map(|r| ((tenant.clone(), r.name.clone()), LoadState::Loading)),
+        );
         drop(states);
         Ok(records)
     }
@@ -357,7 +567,7 @@ impl Serving {
         self.states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, state);
+            .insert((tenant.clone(), name), state);
     }
 
     async fn load_record(
@@ -365,23 +575,39 @@ impl Serving {
         tenant: &TenantId,
         record: RevisionRecord,
     ) -> Result<Arc<Revision>, ServingError> {
+        let built = self.build_stored(tenant, record.clone()).await?;
+        let revision = Arc::new(Revision::new(&self.parts, tenant, built, record));
+        self.keep_monitors(tenant, &revision, None).await;
+        Ok(revision)
+    }
+
+    /// Prepare a stored revision from what it was pinned to.
+    async fn build_stored(&self, tenant: &TenantId, record: RevisionRecord) -> Result<Built, ServingError> {
         let spec: DeploymentSpec = serde_json::from_value(record.spec).map_err(|e| {
             ServingError::new(Kind::Internal, "stored-deployment", format!("stored spec: {e}"))
         })?;
-        let built = self.build(tenant, spec).await?;
-        Ok(Arc::new(Revision::new(
-            &self.parts,
-            tenant,
-            built,
-            record.number,
-            record.created_at,
-        )))
+        let (deployments, owner, of) = (self.parts.deployments.clone(), tenant.clone(), spec.clone());
+        let fitted = self
+            .parts
+            .blocking(move || Ok(monitor::kept(&deployments, &owner, &of, record.number)))
+            .await?;
+        let earlier = Earlier {
+            unpinned: record.pins.is_none(),
+            pins: record.pins.unwrap_or_default(),
+            fitted,
+        };
+        self.build(tenant, spec, earlier).await
     }
 
     /// Build a spec; a `configure` that burns gives way to requests.
-    async fn build(&self, tenant: &TenantId, spec: DeploymentSpec) -> Result<Built, ServingError> {
+    async fn build(
+        &self,
+        tenant: &TenantId,
+        spec: DeploymentSpec,
+        earlier: Earlier,
+    ) -> Result<Built, ServingError> {
         let (parts, owner) = (self.parts.clone(), tenant.clone());
-        let build = async move { build::build(&parts, &owner, spec).await };
+        let build = async move { build::build(&parts, &owner, spec, earlier).await };
         self.parts
             .sandbox
             .fair(&self.parts.meters.of(tenant), build)
@@ -389,7 +615,7 @@ impl Serving {
     }
 
     fn publish(&self, tenant: &TenantId, revision: Arc<Revision>) {
-        let name = revision.name.clone();
+        let name = revision.name().to_owned();
         self.live.rcu(|table| {
             let mut table = Table::clone(table);
             table
@@ -401,7 +627,7 @@ impl Serving {
         self.states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, LoadState::Ready);
+            .insert((tenant.clone(), name), LoadState::Ready);
     }
 
     /// Bring the counters that stages keep themselves up to date in the metrics registry. Called
@@ -409,7 +635,7 @@ impl Serving {
     pub fn publish_metrics(&self) {
         let table = self.live.load();
         for revision in table.values().flat_map(HashMap::values) {
-            revision.pipeline.publish_metrics(&revision.name);
+            revision.pipeline.publish_metrics(revision.name());
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use caisson_registry::{DeploymentStore, Models, Outcome, Plugins, RegistryError};
+use caisson_registry::{
+    DeploymentStore, ModelPin, Models, NewRevision, Outcome, Pins, Plugins, RegistryError, VersionRef, usage,
+};
 use serde_json::json;
 
-use crate::{fixture, tenant, upload};
+use crate::{churn, fixture, put, revision, tenant, upload};
 
 /// Run `work(0)` to `work(n - 1)` on threads of their own.
 fn at_once<T: Send>(n: u8, work: impl Fn(u8) -> T + Sync) -> Vec<T> {
@@ -23,7 +25,7 @@ fn of_concurrent_uploads_of_a_plugin_version_one_wins() {
     for round in 0..10 {
         // Each component is brought by two callers.
         let results = at_once(6, |i| {
-            plugins.put(&a, upload("clip", &format!("1.0.{round}")), &[i / 2])
+            put(&plugins, &a, upload("clip", &format!("1.0.{round}")), &[i / 2])
         });
         let count = |wanted: fn(&Result<Outcome<_>, RegistryError>) -> bool| {
             results.iter().filter(|r| wanted(r)).count()
@@ -65,9 +67,11 @@ fn of_concurrent_alias_moves_one_wins() {
     for i in 0..9 {
         models.register(&a, "churn", f.model(&[i])).unwrap();
     }
-    models.set_alias(&a, "churn", "champion", 1, None).unwrap();
+    models
+        .set_alias(&a, "churn", "champion", Some(1), None, "ann")
+        .unwrap();
     let moves = at_once(8, |i| {
-        models.set_alias(&a, "churn", "champion", u64::from(i) + 2, Some(1))
+        models.set_alias(&a, "churn", "champion", Some(u64::from(i) + 2), Some(1), "ann")
     });
     let winners: Vec<u64> = (2..)
         .zip(&moves)
@@ -87,7 +91,7 @@ fn concurrent_revisions_are_all_kept_without_gaps() {
             .map(|k| {
                 let spec = json!({"thread": i, "k": k});
                 let number = deployments
-                    .append(&a, "churn", spec.clone(), "ann")
+                    .append(&a, "churn", revision(spec.clone()))
                     .unwrap()
                     .number;
                 assert_eq!(deployments.revision(&a, "churn", number).unwrap().spec, spec);
@@ -100,4 +104,111 @@ fn concurrent_revisions_are_all_kept_without_gaps() {
         (1..=30).collect()
     );
     assert_eq!(deployments.live(&a, "churn").unwrap().unwrap().number, 30);
+}
+
+#[test]
+fn many_threads_register_models_without_gaps_and_none_is_turned_away() {
+    let f = fixture();
+    let (models, a) = (Models::new(f.store.clone()), tenant("a"));
+    let numbers = at_once(64, |i| {
+        (0..4u8)
+            .map(|k| {
+                let upload = f.model(&[i, k]);
+                models
+                    .register(&a, "churn", upload)
+                    .unwrap()
+                    .into_record()
+                    .version
+            })
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(
+        numbers.concat().into_iter().collect::<BTreeSet<_>>(),
+        (1..=256).collect()
+    );
+    assert_eq!(usage(&f.store, &a).unwrap().model_versions, 256);
+}
+
+#[test]
+fn no_number_is_given_out_twice_while_versions_are_deleted() {
+    let f = fixture();
+    let (models, a) = (Models::new(f.store.clone()), tenant("a"));
+    let numbers = at_once(8, |i| {
+        (0..6u8)
+            .map(|k| {
+                let version = churn(&f, &a, &[i, k]);
+                if k % 2 == 0 {
+                    models.delete(&a, "churn", version, "ann", "").unwrap();
+                }
+                version
+            })
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(
+        numbers.concat().into_iter().collect::<BTreeSet<_>>(),
+        (1..=48).collect()
+    );
+    let left = models.versions(&a, "churn").unwrap();
+    assert_eq!(left.len(), 24);
+    let latest = models.resolve(&a, "churn", &VersionRef::Latest).unwrap();
+    assert_eq!(latest.version, left.last().unwrap().version);
+    assert_eq!(usage(&f.store, &a).unwrap().model_versions, 24);
+}
+
+/// Whoever is first, a live deployment's model is there.
+#[test]
+fn a_model_that_is_deleted_while_it_is_deployed_stays_or_is_not_deployed() {
+    let f = fixture();
+    let (models, a) = (Models::new(f.store.clone()), tenant("a"));
+    let deployments = DeploymentStore::new(f.store.clone());
+    for round in 0..40u8 {
+        let version = churn(&f, &a, &[round]);
+        let on = NewRevision {
+            pins: Pins {
+                models: [ModelPin {
+                    name: "churn".to_owned(),
+                    version,
+                }]
+                .into(),
+                ..Pins::default()
+            },
+            ..revision(json!({"round": round}))
+        };
+        let name = format!("web-{round}");
+        let done = at_once(2, |i| match i {
+            0 => deployments.append(&a, &name, on.clone()).map(|_| ()),
+            _ => models.delete(&a, "churn", version, "ann", "").map(|_| ()),
+        });
+        let codes: Vec<_> = done
+            .iter()
+            .map(|result| result.as_ref().map_err(RegistryError::code).copied())
+            .collect();
+        let there = models.resolve(&a, "churn", &VersionRef::Number(version)).is_ok();
+        let live = deployments.live(&a, &name).unwrap().is_some();
+        match codes[..] {
+            [Ok(()), Err("in-use")] => assert!(there && live),
+            [Err("model-not-found"), Ok(())] => assert!(!there && !live),
+            _ => panic!("{codes:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_alias_never_points_at_a_deleted_version() {
+    let f = fixture();
+    let (models, a) = (Models::new(f.store.clone()), tenant("a"));
+    for round in 0..40u8 {
+        let version = churn(&f, &a, &[round]);
+        let alias = format!("role-{round}");
+        let done = at_once(2, |i| match i {
+            0 => models
+                .set_alias(&a, "churn", &alias, Some(version), None, "ann")
+                .map(|_| ()),
+            _ => models.delete(&a, "churn", version, "ann", "").map(|_| ()),
+        });
+        assert_eq!(done.iter().filter(|result| result.is_ok()).count(), 1, "{done:?}");
+        for version in models.aliases(&a, "churn").unwrap().into_values() {
+            models.resolve(&a, "churn", &VersionRef::Number(version)).unwrap();
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! What is too large, too long, or would leave its place.
 
-use caisson_registry::{DeploymentStore, ModelUpload, Models, Outcome, PluginUpload, Plugins, VersionRef};
+use caisson_registry::{
+    DeploymentStore, ModelUpload, Models, NewRevision, Outcome, PluginUpload, Plugins, VersionRef,
+};
 use serde_json::{Value, json};
 
-use crate::{fixture, tenant, upload};
+use crate::{fixture, put, revision, tenant, upload};
 
 #[test]
 fn names_and_versions_that_would_leave_their_place_are_refused() {
@@ -16,10 +18,10 @@ fn names_and_versions_that_would_leave_their_place_are_refused() {
     let deployments = DeploymentStore::new(f.store.clone());
     for name in ["../../etc/passwd", "a/b", "", "A", "a@1", "a\n", &"a".repeat(65)] {
         let codes = [
-            plugins.put(&a, upload(name, "1.0.0"), b"x").unwrap_err().code(),
+            put(&plugins, &a, upload(name, "1.0.0"), b"x").unwrap_err().code(),
             models.register(&a, name, f.model(b"x")).unwrap_err().code(),
             deployments
-                .append(&a, name, Value::Null, "ann")
+                .append(&a, name, revision(Value::Null))
                 .unwrap_err()
                 .code(),
         ];
@@ -38,7 +40,7 @@ fn names_and_versions_that_would_leave_their_place_are_refused() {
         "1.0.0/../x",
         &long,
     ] {
-        let error = plugins.put(&a, upload("clip", version), b"x").unwrap_err();
+        let error = put(&plugins, &a, upload("clip", version), b"x").unwrap_err();
         assert_eq!(error.code(), "bad-version", "{version}");
         assert!(error.to_string().len() < 400, "{error}");
     }
@@ -65,7 +67,7 @@ fn a_manifest_fits_one_record_or_is_refused() {
         help: "x".repeat(16 * 1024),
         ..upload("clip", "1.0.0")
     };
-    let stored = plugins.put(&a, largest.clone(), b"x").unwrap().into_record();
+    let stored = put(&plugins, &a, largest.clone(), b"x").unwrap().into_record();
     assert_eq!(plugins.resolve(&a, "clip").unwrap(), stored);
     // As long, and longer as JSON.
     let escaped = PluginUpload {
@@ -73,7 +75,7 @@ fn a_manifest_fits_one_record_or_is_refused() {
         version: "1.0.1".to_owned(),
         ..largest
     };
-    let error = plugins.put(&a, escaped, b"x").unwrap_err();
+    let error = put(&plugins, &a, escaped, b"x").unwrap_err();
     assert_eq!(error.code(), "too-many");
     assert!(
         error.to_string().contains("config schema, help and imports"),
@@ -103,17 +105,24 @@ fn documents_are_bounded() {
 
     let deployments = DeploymentStore::new(f.store.clone());
     let error = deployments
-        .append(&a, "churn", Value::Null, &"x".repeat(257))
+        .append(
+            &a,
+            "churn",
+            NewRevision {
+                author: "x".repeat(257),
+                ..revision(Value::Null)
+            },
+        )
         .unwrap_err();
     assert_eq!(error.code(), "too-many");
     for i in 0..64 {
         models
-            .set_alias(&a, "churn", &format!("role-{i}"), 1, None)
+            .set_alias(&a, "churn", &format!("role-{i}"), Some(1), None, "ann")
             .unwrap();
     }
     assert_eq!(
         models
-            .set_alias(&a, "churn", "one-more", 1, None)
+            .set_alias(&a, "churn", "one-more", Some(1), None, "ann")
             .unwrap_err()
             .code(),
         "too-many"

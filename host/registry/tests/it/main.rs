@@ -8,19 +8,27 @@
     reason = "in a test these are how it fails"
 )]
 
+mod aliases;
+mod approval;
 mod contention;
+mod deployments;
 mod limits;
+mod model_versions;
+mod old_records;
+mod plugins;
 mod restart;
+mod usage;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use caisson_registry::signature::SignaturePolicy;
 use caisson_registry::{
-    Baseline, DeploymentStore, ModelUpload, Models, Outcome, PluginUpload, Plugins, RegistryError, TenantId,
-    VersionRef,
+    Baseline, DeploymentStore, ModelUpload, Models, NewRevision, Origin, Outcome, Pins, PluginRecord,
+    PluginUpload, Plugins, Provenance, RegistryError, TenantId, VersionRef,
 };
 use caisson_store::Store;
-use serde_json::json;
+use serde_json::{Value, json};
 
 struct Fixture {
     dir: tempfile::TempDir,
@@ -46,7 +54,39 @@ fn upload(name: &str, version: &str) -> PluginUpload {
         help: String::new(),
         imports: Vec::new(),
         wit_version: Some("0.1.0".to_owned()),
+        provenance: Provenance::default(),
+        signature: None,
     }
+}
+
+/// Upload where nobody needs to sign.
+fn put(
+    plugins: &Plugins,
+    tenant: &TenantId,
+    upload: PluginUpload,
+    component: &[u8],
+) -> Result<Outcome<PluginRecord>, RegistryError> {
+    plugins.put(tenant, upload, component, &SignaturePolicy::default())
+}
+
+/// A revision of Ann's that is built on nothing.
+fn revision(spec: Value) -> NewRevision {
+    NewRevision {
+        spec,
+        pins: Pins::default(),
+        author: "ann".to_owned(),
+        message: None,
+        origin: Origin::Apply,
+    }
+}
+
+/// Register another version of `churn`.
+fn churn(f: &Fixture, tenant: &TenantId, bytes: &[u8]) -> u64 {
+    Models::new(f.store.clone())
+        .register(tenant, "churn", f.model(bytes))
+        .unwrap()
+        .into_record()
+        .version
 }
 
 impl Fixture {
@@ -59,7 +99,8 @@ impl Fixture {
             file,
             signature: json!({"inputs": []}),
             metadata: json!({"auc": 0.8}),
-            baseline: None,
+            created_by: "ann".to_owned(),
+            ..ModelUpload::default()
         }
     }
 }
@@ -69,14 +110,14 @@ fn a_plugin_version_never_changes() {
     let f = fixture();
     let (plugins, a) = (Plugins::new(f.store.clone()), tenant("a"));
     assert!(matches!(
-        plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap(),
+        put(&plugins, &a, upload("clip", "1.0.0"), b"one").unwrap(),
         Outcome::Created(_)
     ));
     assert!(matches!(
-        plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap(),
+        put(&plugins, &a, upload("clip", "1.0.0"), b"one").unwrap(),
         Outcome::Unchanged(_)
     ));
-    let error = plugins.put(&a, upload("clip", "1.0.0"), b"two").unwrap_err();
+    let error = put(&plugins, &a, upload("clip", "1.0.0"), b"two").unwrap_err();
     assert_eq!(error.code(), "plugin-conflict");
     let record = plugins.resolve(&a, "clip").unwrap();
     assert_eq!(plugins.bytes(&record).unwrap(), b"one");
@@ -87,9 +128,7 @@ fn references_resolve_as_cargo_does() {
     let f = fixture();
     let (plugins, a) = (Plugins::new(f.store.clone()), tenant("a"));
     for version in ["1.2.0", "1.10.0", "2.0.0-rc.1", "1.9.3"] {
-        plugins
-            .put(&a, upload("clip", version), version.as_bytes())
-            .unwrap();
+        put(&plugins, &a, upload("clip", version), version.as_bytes()).unwrap();
     }
     let resolved = |reference: &str| plugins.resolve(&a, reference).map(|r| r.version.to_string());
     assert_eq!(resolved("clip").unwrap(), "1.10.0");
@@ -108,7 +147,7 @@ fn one_tenant_does_not_see_another() {
     let f = fixture();
     let (plugins, models) = (Plugins::new(f.store.clone()), Models::new(f.store.clone()));
     let (a, ab) = (tenant("a"), tenant("a-b"));
-    plugins.put(&a, upload("clip", "1.0.0"), b"one").unwrap();
+    put(&plugins, &a, upload("clip", "1.0.0"), b"one").unwrap();
     models.register(&a, "churn", f.model(b"model")).unwrap();
     assert!(plugins.list(&ab).unwrap().is_empty() && models.list(&ab).unwrap().is_empty());
     assert_eq!(
@@ -122,7 +161,7 @@ fn one_tenant_does_not_see_another() {
             .code(),
         "model-not-found"
     );
-    plugins.put(&ab, upload("clip", "1.0.0"), b"theirs").unwrap();
+    put(&plugins, &ab, upload("clip", "1.0.0"), b"theirs").unwrap();
     assert_eq!(plugins.list(&a).unwrap().len(), 1);
 }
 
@@ -184,53 +223,34 @@ fn the_same_model_again_is_the_same_version() {
 }
 
 #[test]
-fn aliases_move_by_compare_and_set() {
-    let f = fixture();
-    let (models, a) = (Models::new(f.store.clone()), tenant("a"));
-    models.register(&a, "churn", f.model(b"1")).unwrap();
-    models.register(&a, "churn", f.model(b"2")).unwrap();
-    models.set_alias(&a, "churn", "champion", 1, None).unwrap();
-    assert!(matches!(
-        models.set_alias(&a, "churn", "champion", 2, None),
-        Err(RegistryError::AliasMoved { .. })
-    ));
-    models.set_alias(&a, "churn", "champion", 2, Some(1)).unwrap();
-    let version = |text: &str| {
-        models
-            .resolve(&a, "churn", &text.parse().unwrap())
-            .map(|r| r.version)
-    };
-    assert_eq!(version("champion").unwrap(), 2);
-    assert_eq!(version("1").unwrap(), 1);
-    assert_eq!(version("latest").unwrap(), 2);
-    assert!(version("3").is_err() && version("challenger").is_err());
-    assert!(
-        models.set_alias(&a, "churn", "champion", 9, Some(2)).is_err(),
-        "no such version"
-    );
-    assert!("0".parse::<VersionRef>().is_err() && "1x".parse::<VersionRef>().is_err());
-}
-
-#[test]
 fn revisions_are_kept_and_survive_a_restart() {
     let f = fixture();
     let a = tenant("a");
     let deployments = DeploymentStore::new(f.store.clone());
     assert_eq!(
         deployments
-            .append(&a, "churn", json!({"v": 1}), "ann")
+            .append(&a, "churn", revision(json!({"v": 1})))
             .unwrap()
             .number,
         1
     );
     assert_eq!(
         deployments
-            .append(&a, "churn", json!({"v": 2}), "bob")
+            .append(
+                &a,
+                "churn",
+                NewRevision {
+                    author: "bob".to_owned(),
+                    ..revision(json!({"v": 2}))
+                }
+            )
             .unwrap()
             .number,
         2
     );
-    deployments.append(&a, "other", json!({"v": 9}), "ann").unwrap();
+    deployments
+        .append(&a, "other", revision(json!({"v": 9})))
+        .unwrap();
     deployments.delete(&a, "other").unwrap();
     assert!(deployments.delete(&a, "other").is_err());
     let Fixture { dir, store } = f;
@@ -248,7 +268,10 @@ fn revisions_are_kept_and_survive_a_restart() {
     );
     // A deleted deployment that comes back goes on counting.
     assert_eq!(
-        deployments.append(&a, "other", json!({}), "ann").unwrap().number,
+        deployments
+            .append(&a, "other", revision(json!({})))
+            .unwrap()
+            .number,
         2
     );
 }

@@ -4,11 +4,19 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use caisson_registry::{DeploymentStore, Models, Plugins, VersionRef};
+use caisson_registry::{DeploymentStore, Digest, FittedState, Models, Plugins, VersionRef};
 use caisson_store::Store;
 use serde_json::json;
 
-use crate::{Fixture, fixture, tenant, upload};
+use crate::{Fixture, fixture, put, revision, tenant, upload};
+
+fn fitted(bytes: &[u8]) -> FittedState {
+    FittedState {
+        key: Digest::of(b"everything that it was fitted from"),
+        reference_rows: 3,
+        bytes: bytes.to_vec(),
+    }
+}
 
 /// Make every blob look as if written a day ago.
 fn age_blobs(dir: &Path) {
@@ -28,8 +36,8 @@ fn age_blobs(dir: &Path) {
 fn everything_is_there_after_a_restart_and_orphans_are_not() {
     let f = fixture();
     let a = tenant("a");
-    let plugin = Plugins::new(f.store.clone())
-        .put(&a, upload("clip", "1.0.0"), b"component")
+    let plugins = Plugins::new(f.store.clone());
+    let plugin = put(&plugins, &a, upload("clip", "1.0.0"), b"component")
         .unwrap()
         .into_record();
     let models = Models::new(f.store.clone());
@@ -42,18 +50,22 @@ fn everything_is_there_after_a_restart_and_orphans_are_not() {
         ..f.model(b"model")
     };
     let model = models.register(&a, "churn", upload).unwrap().into_record();
-    models.set_alias(&a, "churn", "champion", 1, None).unwrap();
-    let deployments = DeploymentStore::new(f.store.clone());
-    let revision = deployments.append(&a, "churn", json!({"v": 1}), "ann").unwrap();
-    deployments
-        .put_monitor_state(&a, "churn", 1, "ks", b"sketch")
+    models
+        .set_alias(&a, "churn", "champion", Some(1), None, "ann")
         .unwrap();
-    deployments.append(&a, "gone", json!({"v": 2}), "ann").unwrap();
+    let deployments = DeploymentStore::new(f.store.clone());
+    let first = deployments
+        .append(&a, "churn", revision(json!({"v": 1})))
+        .unwrap();
+    deployments
+        .put_monitor_state(&a, "churn", 1, "ks", &fitted(b"sketch"))
+        .unwrap();
+    deployments.append(&a, "gone", revision(json!({"v": 2}))).unwrap();
     deployments.delete(&a, "gone").unwrap();
     // As if the process had been killed between blob and record.
     let orphan = f.store.blobs().put(b"orphan").unwrap().digest;
     let Fixture { dir, store } = f;
-    drop((models, deployments, store));
+    drop((plugins, models, deployments, store));
     age_blobs(&dir.path().join("data/blobs/sha256"));
 
     let store = Store::open(dir.path().join("data")).unwrap();
@@ -71,16 +83,13 @@ fn everything_is_there_after_a_restart_and_orphans_are_not() {
     assert_eq!(fs::read(models.model_path(&champion).unwrap()).unwrap(), b"model");
     assert_eq!(models.baseline(&champion).unwrap().unwrap(), b"x\n1\n");
     let deployments = DeploymentStore::new(store);
-    assert_eq!(deployments.live(&a, "churn").unwrap(), Some(revision));
+    assert_eq!(deployments.live(&a, "churn").unwrap(), Some(first));
     assert_eq!(
-        deployments.monitor_state(&a, "churn", 1, "ks").unwrap().unwrap(),
-        b"sketch"
+        deployments.monitor_state(&a, "churn", 1, "ks").unwrap(),
+        Some(fitted(b"sketch"))
     );
     assert_eq!(deployments.live(&a, "gone").unwrap(), None);
-    assert_eq!(
-        deployments.revisions(&a, "gone", 0, 10).unwrap()[0].spec,
-        json!({"v": 2})
-    );
+    assert_eq!(deployments.revision(&a, "gone", 1).unwrap().spec, json!({"v": 2}));
 }
 
 #[test]
@@ -88,31 +97,30 @@ fn monitor_states_belong_to_a_revision() {
     let f = fixture();
     let (deployments, a) = (DeploymentStore::new(f.store.clone()), tenant("a"));
     for v in 1..=4 {
-        deployments.append(&a, "churn", json!({"v": v}), "ann").unwrap();
+        deployments
+            .append(&a, "churn", revision(json!({"v": v})))
+            .unwrap();
     }
     let put = |number, monitor: &str, state: &[u8]| {
-        deployments.put_monitor_state(&a, "churn", number, monitor, state)
+        deployments.put_monitor_state(&a, "churn", number, monitor, &fitted(state))
     };
     put(1, "ks", b"old").unwrap();
     put(1, "ks", b"new").unwrap();
     put(2, "ks", b"two").unwrap();
-    let get = |number, monitor| deployments.monitor_state(&a, "churn", number, monitor).unwrap();
+    let get = |number, monitor| {
+        let kept = deployments.monitor_state(&a, "churn", number, monitor).unwrap();
+        kept.map(|state| state.bytes)
+    };
     assert_eq!(get(1, "ks").unwrap(), b"new");
     assert_eq!(get(2, "ks").unwrap(), b"two");
     assert_eq!((get(1, "psi"), get(9, "ks")), (None, None));
     assert_eq!(put(5, "ks", b"x").unwrap_err().code(), "not-found");
     assert_eq!(put(1, "../x", b"x").unwrap_err().code(), "bad-name");
-
-    let numbers = |after, limit| -> Vec<u64> {
-        deployments
-            .revisions(&a, "churn", after, limit)
-            .unwrap()
-            .iter()
-            .map(|r| r.number)
-            .collect()
-    };
-    assert_eq!(numbers(0, 3), [1, 2, 3]);
-    assert_eq!(numbers(3, 3), [4]);
-    assert_eq!(numbers(u64::MAX, 3), [0_u64; 0]);
-    assert!(deployments.revisions(&a, "none", 0, 3).unwrap().is_empty());
+    // Of one revision they can be dropped, however many they are.
+    for i in 0..40 {
+        put(1, &format!("ks-{i}"), b"x").unwrap();
+    }
+    deployments.drop_monitor_states(&a, "churn", 1).unwrap();
+    assert_eq!((get(1, "ks"), get(1, "ks-39")), (None, None));
+    assert_eq!(get(2, "ks").unwrap(), b"two");
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use caisson_serving::{ApplyResult, DeploymentSpec, LoadState, Plan, Revision};
+use caisson_serving::{ApplyResult, Change, DeploymentSpec, LoadState, Plan, Revision};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -84,7 +84,11 @@ pub(crate) async fn apply(
             },
         ));
     }
-    let applied = serving.apply(tenant, spec, AUTHOR).await?;
+    let change = Change {
+        author: AUTHOR,
+        message: None,
+    };
+    let applied = serving.apply(tenant, spec, change).await?;
     let (status, result) = match applied.result {
         ApplyResult::Created => (StatusCode::CREATED, "created"),
         ApplyResult::Updated => (StatusCode::OK, "updated"),
@@ -108,7 +112,8 @@ pub(crate) async fn list(State(context): State<Context>) -> Response {
         .serving
         .load_states()
         .into_iter()
-        .map(|(name, state)| {
+        .filter(|((tenant, _), _)| tenant == context.tenant())
+        .map(|((_, name), state)| {
             let revision = live.iter().find(|r| r.name() == name);
             Listed {
                 revision: revision.map(|r| r.number()),
@@ -163,7 +168,7 @@ impl Context {
         if let Some(revision) = self.app.serving.live(self.tenant(), name) {
             return Ok(revision);
         }
-        match self.app.serving.load_states().get(name) {
+        match self.app.serving.load_state(self.tenant(), name) {
             Some(LoadState::Loading) => Err(ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "loading",

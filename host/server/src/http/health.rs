@@ -22,7 +22,7 @@ struct Ready {
     /// The server was told to stop.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     draining: bool,
-    /// The deployments that are not ready, with the reason. Absent when all are.
+    /// The deployments that are not ready, `tenant/name`, with the reason. Absent when all are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     deployments: BTreeMap<String, String>,
 }
@@ -45,10 +45,13 @@ pub(crate) async fn ready(State(context): State<Context>) -> Response {
     let ready = !draining && !states.values().any(waits);
     let deployments = states
         .into_iter()
-        .filter_map(|(name, state)| match state {
-            LoadState::Loading => Some((name, "loading".to_owned())),
-            LoadState::Failed(reason) => Some((name, format!("failed: {reason}"))),
-            LoadState::Ready => None,
+        .filter_map(|((tenant, name), state)| {
+            let why = match state {
+                LoadState::Loading => "loading".to_owned(),
+                LoadState::Failed(reason) => format!("failed: {reason}"),
+                LoadState::Ready => return None,
+            };
+            Some((format!("{tenant}/{name}"), why))
         })
         .collect();
     let status = if ready {

@@ -149,6 +149,7 @@ pub(crate) async fn push(
             signature,
             metadata: parts.metadata.unwrap_or_else(|| serde_json::json!({})),
             baseline: parts.baseline,
+            ..ModelUpload::default()
         };
         models.register(&tenant, &name, upload)
     })

@@ -6,7 +6,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use caisson_registry::{Outcome, PluginRecord, PluginUpload};
+use caisson_registry::signature::SignaturePolicy;
+use caisson_registry::{Outcome, PluginRecord, PluginUpload, Provenance};
 use caisson_sandbox::Inspection;
 use serde::Serialize;
 
@@ -92,9 +93,12 @@ pub(crate) async fn push(
         help: manifest.help,
         imports: inspection.imports,
         wit_version: inspection.wit_version,
+        provenance: Provenance::default(),
+        signature: None,
     };
     let (plugins, tenant) = (context.app.plugins.clone(), context.tenant().clone());
-    let outcome = blocking(move || plugins.put(&tenant, upload, &component)).await??;
+    let outcome =
+        blocking(move || plugins.put(&tenant, upload, &component, &SignaturePolicy::default())).await??;
     let (status, result, record) = match outcome {
         Outcome::Created(record) => (StatusCode::CREATED, "created", record),
         Outcome::Unchanged(record) => (StatusCode::OK, "unchanged", record),

@@ -101,8 +101,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Keep what the file holds; it is durable when this returns.
     fn keep(&self, temporary: Temporary, blob: &BlobInfo) -> Result<(), StoreError>;
 
-    /// Is there a blob of this digest?
-    fn contains(&self, digest: &Digest) -> Result<bool, StoreError>;
+    /// How many bytes a blob of this digest has; none where there is none.
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError>;
 
     /// A blob's file in the folder, and its size; fetched where it isn't there yet. It stays there for
     /// some minutes.

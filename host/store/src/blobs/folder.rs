@@ -158,8 +158,8 @@ impl Backend for Folder {
         layout::sync_parent(&path)
     }
 
-    fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.file(digest)?.is_some())
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        Ok(self.file(digest)?.map(|(_, size)| size))
     }
 
     fn open(&self, digest: &Digest) -> Result<(File, u64), StoreError> {

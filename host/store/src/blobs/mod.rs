@@ -122,7 +122,19 @@ impl Blobs {
     ///
     /// Those of the operating system and the object store.
     pub fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        self.0.contains(digest)
+        Ok(self.0.size(digest)?.is_some())
+    }
+
+    /// How many bytes a blob has. They are not checked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BlobMissing`]; those of the operating system and the object store.
+    pub fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
+        self.0.size(digest)?.ok_or_else(|| StoreError::BlobMissing {
+            digest: *digest,
+            path: self.0.folder().path_of(digest),
+        })
     }
 
     /// A blob's bytes, checked.

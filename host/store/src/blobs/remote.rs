@@ -132,8 +132,8 @@ impl Backend for Remote {
         Ok(())
     }
 
-    fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.bucket.size_of(digest)?.is_some())
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        self.bucket.size_of(digest)
     }
 
     fn open(&self, digest: &Digest) -> Result<(File, u64), StoreError> {

@@ -1,0 +1,82 @@
+//! What people write into records: authors, reasons, descriptions, tags. Every text has a limit, and
+//! none has control characters, which would reach terminals and logs and take six bytes each as JSON.
+
+use std::collections::BTreeMap;
+
+use crate::RegistryError;
+use crate::names::shown;
+
+/// Bytes of the name of who did something: an account, a key's name, an address.
+pub(crate) const ACTOR_BYTES_MAX: usize = 256;
+/// Bytes of a reason or of a revision's message: a paragraph, with a link.
+pub(crate) const WHY_BYTES_MAX: usize = 2048;
+/// Bytes of a description: a page. It stands in the version's record beside the tags.
+pub(crate) const DESCRIPTION_BYTES_MAX: usize = 8 * 1024;
+/// Tags of a version, and bytes of a key and a value: with the description, and with every quote
+/// escaped, they fit one record.
+pub(crate) const TAGS_MAX: usize = 64;
+const TAG_KEY_BYTES_MAX: usize = 64;
+const TAG_VALUE_BYTES_MAX: usize = 512;
+
+/// Who does something: not empty, one line.
+pub(crate) fn check_actor(by: &str) -> Result<(), RegistryError> {
+    if by.trim().is_empty() {
+        return Err(RegistryError::Text {
+            what: "the name of who does this".to_owned(),
+            reason: "it is empty".to_owned(),
+        });
+    }
+    check_line("the name of who does this", by, ACTOR_BYTES_MAX)
+}
+
+/// Why someone does something: any text, also none.
+pub(crate) fn check_why(why: &str) -> Result<(), RegistryError> {
+    check_text("the reason", why, WHY_BYTES_MAX)
+}
+
+/// One line of at most `max` bytes.
+pub(crate) fn check_line(what: &str, text: &str, max: usize) -> Result<(), RegistryError> {
+    check(what, text, max, |_| false)
+}
+
+/// Lines of at most `max` bytes together.
+pub(crate) fn check_text(what: &str, text: &str, max: usize) -> Result<(), RegistryError> {
+    check(what, text, max, |c| matches!(c, '\n' | '\t'))
+}
+
+fn check(what: &str, text: &str, max: usize, allowed: fn(char) -> bool) -> Result<(), RegistryError> {
+    if text.len() > max {
+        return Err(RegistryError::TooMany {
+            what: format!("{} bytes of {what}", text.len()),
+            max: max as u64,
+        });
+    }
+    match text.chars().find(|&c| c.is_control() && !allowed(c)) {
+        None => Ok(()),
+        Some(c) => Err(RegistryError::Text {
+            what: what.to_owned(),
+            reason: format!("it has the control character {}", c.escape_default()),
+        }),
+    }
+}
+
+/// All tags of a version.
+pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), RegistryError> {
+    if tags.len() > TAGS_MAX {
+        return Err(RegistryError::TooMany {
+            what: format!("{} tags", tags.len()),
+            max: TAGS_MAX as u64,
+        });
+    }
+    for (key, value) in tags {
+        if key.is_empty() {
+            return Err(RegistryError::Text {
+                what: "a tag's key".to_owned(),
+                reason: "it is empty".to_owned(),
+            });
+        }
+        check_line("a tag's key", key, TAG_KEY_BYTES_MAX)?;
+        check_line(&format!("the tag `{}`", shown(key)), value, TAG_VALUE_BYTES_MAX)?;
+    }
+    Ok(())
+}
