@@ -10,6 +10,7 @@ use std::sync::Arc;
 use caisson_registry::TenantId;
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
+use smol_str::SmolStr;
 
 use crate::Access;
 use crate::action::{Action, Resource};
@@ -167,13 +168,15 @@ impl Decisions {
     }
 }
 
+/// Small, and mostly in one piece: what costs here is memory that isn't in the processor's cache.
 #[derive(PartialEq, Eq, Hash)]
 struct Asked {
     principal: u64,
     policies: u64,
     action: Action,
-    tenant: TenantId,
-    name: Box<str>,
+    /// `None` for the principal's own.
+    tenant: Option<TenantId>,
+    name: SmolStr,
 }
 
 /// [`Asked`], to look it up. Hashes alike, so it has the same fields in the same order.
@@ -182,7 +185,7 @@ struct Asking<'a> {
     principal: u64,
     policies: u64,
     action: Action,
-    tenant: &'a TenantId,
+    tenant: Option<&'a TenantId>,
     name: &'a str,
 }
 
@@ -191,8 +194,8 @@ impl Equivalent<Asked> for Asking<'_> {
         self.principal == asked.principal
             && self.policies == asked.policies
             && self.action == asked.action
-            && self.tenant == &asked.tenant
-            && self.name == &*asked.name
+            && self.tenant == asked.tenant.as_ref()
+            && self.name == asked.name.as_str()
     }
 }
 
@@ -220,11 +223,12 @@ impl Access {
             return denied(Reason::NameTooLong);
         }
         let own = principal.tenant().own_policies();
+        let same_tenant = principal.tenant().id() == resource.tenant;
         let asking = Asking {
             principal: principal.serial,
             policies: own.generation,
             action,
-            tenant: resource.tenant,
+            tenant: (!same_tenant).then_some(resource.tenant),
             name: resource.name,
         };
         if let Some(kept) = self.0.decisions.0.get(&asking) {
@@ -238,7 +242,7 @@ impl Access {
             principal: asking.principal,
             policies: asking.policies,
             action,
-            tenant: resource.tenant.clone(),
+            tenant: asking.tenant.cloned(),
             name: resource.name.into(),
         };
         self.0.decisions.0.insert(asked, decision.clone());

@@ -9,7 +9,7 @@
 use caisson_registry::RegistryError;
 use caisson_store::StoreError;
 
-use crate::policy::PolicyError;
+use crate::policy_text::PolicyError;
 use crate::role::Role;
 
 /// Why a change was refused, or failed. The message says what to do.

@@ -16,7 +16,7 @@ use crate::AccessError;
 /// What every key begins with, for people and for scanners that look for leaked secrets.
 const PREFIX: &str = "csn_";
 /// Characters of an id: 71 bits, so that two never meet.
-pub(crate) const ID_CHARS: usize = 12;
+const ID_CHARS: usize = 12;
 /// Characters of a secret: the fewest of 62 that hold 32 bytes.
 const SECRET_CHARS: usize = 43;
 /// Letters and digits, so that a double click selects a whole part.
@@ -60,10 +60,22 @@ impl fmt::Debug for KeyText {
     }
 }
 
+/// An id as keys in memory are found by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct KeyId([u8; ID_CHARS]);
+
+impl KeyId {
+    /// The id, if the text has as many bytes as one.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        text.as_bytes().try_into().ok().map(Self)
+    }
+}
+
 /// The two parts of a presented key.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'a> {
     pub(crate) id: &'a str,
+    pub(crate) key_id: KeyId,
     secret: &'a str,
 }
 
@@ -71,9 +83,9 @@ impl<'a> Parts<'a> {
     /// The parts, if the text has the form of a key.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let is =
-            |part: &str, chars: usize| part.len() == chars && part.bytes().all(|b| b.is_ascii_alphanumeric());
-        (is(id, ID_CHARS) && is(secret, SECRET_CHARS)).then_some(Self { id, secret })
+        let key_id = KeyId::of(id)?;
+        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric());
+        (secret.len() == SECRET_CHARS && plain(id) && plain(secret)).then_some(Self { id, key_id, secret })
     }
 
     pub(crate) fn secret_hash(self) -> SecretHash {

@@ -18,11 +18,11 @@ use caisson_store::{Expect, Op};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::key_text::{ID_CHARS, KeyText, Parts, SecretHash};
+use crate::key_text::{KeyId, KeyText, Parts, SecretHash};
 use crate::principal::{Principal, next_serial};
 use crate::role::Role;
 use crate::tenant_state::TenantState;
-use crate::tenants::{DEV_TENANT, NewTenant, SYSTEM_TENANT};
+use crate::tenants::SYSTEM_TENANT;
 use crate::{Access, AccessError, AuthError};
 
 /// Keys of one tenant, dead ones included: one for each service, person and pipeline, and their
@@ -30,8 +30,6 @@ use crate::{Access, AccessError, AuthError};
 const KEYS_MAX: usize = 1000;
 /// Deployments in a key's list. Who needs more has a key without one.
 const KEY_DEPLOYMENTS_MAX: usize = 100;
-/// The name of the key that [`Access::ensure_admin`] makes.
-const FIRST_KEY_NAME: &str = "first-admin";
 
 /// A key about to be made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,6 +70,18 @@ pub struct KeyRecord {
     pub revoked_by: Option<String>,
 }
 
+impl KeyRecord {
+    /// When it was revoked or ends, whichever is first.
+    pub(crate) fn dead_since(&self) -> Result<Option<Timestamp>, AccessError> {
+        let mut first: Option<Timestamp> = None;
+        for end in [&self.revoked_at, &self.expires_at].into_iter().flatten() {
+            let end = parsed_time(end)?;
+            first = Some(first.map_or(end, |first| first.min(end)));
+        }
+        Ok(first)
+    }
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 struct StoredKey {
     key: KeyRecord,
@@ -88,17 +98,6 @@ impl Record for StoredKey {
 pub(crate) struct Entry {
     secret: SecretHash,
     pub(crate) principal: Arc<Principal>,
-}
-
-/// What [`Access::ensure_admin`] found or did.
-#[derive(Debug)]
-pub enum FirstAdmin {
-    /// There is a key to manage this server with; nothing was changed.
-    Exists,
-    /// The given key was stored.
-    Stored,
-    /// This one was made. Show it: nobody can again.
-    Created(KeyText),
 }
 
 impl Access {
@@ -154,9 +153,7 @@ impl Access {
                 hint: "; `caisson key list` shows what there is".to_owned(),
             })
         };
-        if id.len() != ID_CHARS {
-            return Err(missing());
-        }
+        let key_id = KeyId::of(id).ok_or_else(missing)?;
         let state = self.tenant_state(tenant)?;
         let _changing = state.changing();
         let path = key_path(tenant, id);
@@ -176,92 +173,10 @@ impl Access {
                 answer: new.key,
             })
         })?;
-        if let Some(entry) = self.0.keys.pin().get(id) {
+        if let Some(entry) = self.0.keys.pin().get(&key_id) {
             entry.principal.revoked.store(true, Ordering::Release);
         }
         Ok(record)
-    }
-
-    /// See to it that someone can manage this server: called once at start.
-    ///
-    /// With a key given (from the environment, say), that key is an operator's from now on; twice is
-    /// as once. Without one, a random key is made if no operator's key is in use, which is also how a
-    /// server gets back under control whose last one was revoked or has expired.
-    ///
-    /// # Errors
-    ///
-    /// The given text can't be used; the store.
-    pub fn ensure_admin(&self, given: Option<&str>) -> Result<FirstAdmin, AccessError> {
-        let system: TenantId = SYSTEM_TENANT.parse()?;
-        match self.insert_tenant(NewTenant::named(system.clone())) {
-            Ok(_) | Err(AccessError::TenantExists(_)) => {}
-            Err(e) => return Err(e),
-        }
-        let new = || NewKey {
-            name: FIRST_KEY_NAME.to_owned(),
-            role: Role::Admin,
-            expires_at: None,
-            deployments: None,
-        };
-        let Some(given) = given else {
-            if self.has_operator(&system)? {
-                return Ok(FirstAdmin::Exists);
-            }
-            let text = KeyText::generate()?;
-            self.insert_key(&system, new(), &text, "the first start".to_owned())?;
-            return Ok(FirstAdmin::Created(text));
-        };
-        match self.authenticate(given) {
-            Ok(found) if found.tenant.id() == &system && found.role == Role::Admin => {
-                return Ok(FirstAdmin::Exists);
-            }
-            Ok(_) => {
-                return Err(AccessError::OperatorKey(
-                    "it is another key of this server, and no operator's; give a new one",
-                ));
-            }
-            Err(AuthError::Unknown) => {}
-            Err(AuthError::Malformed) => {
-                return Err(AccessError::OperatorKey(
-                    "it has to be `csn_`, 12 letters and digits, `_`, and 43 random letters and digits; \
-                     `caisson key generate` prints one",
-                ));
-            }
-            Err(AuthError::Expired | AuthError::Revoked | AuthError::Suspended) => {
-                return Err(AccessError::OperatorKey(
-                    "it was revoked or has expired; give a new one",
-                ));
-            }
-        }
-        let text = KeyText::given(given).ok_or(AccessError::OperatorKey(
-            "its secret isn't random; `caisson key generate` prints one that is",
-        ))?;
-        self.insert_key(&system, new(), &text, "the environment".to_owned())?;
-        Ok(FirstAdmin::Stored)
-    }
-
-    /// Who `caisson serve --dev` lets everyone be: an admin of the tenant `default`, which is made if
-    /// there is none. It has no key, so nobody is this on a server that asks for one.
-    ///
-    /// # Errors
-    ///
-    /// The store.
-    pub fn ensure_dev(&self) -> Result<Arc<Principal>, AccessError> {
-        let id: TenantId = DEV_TENANT.parse()?;
-        match self.insert_tenant(NewTenant::named(id.clone())) {
-            Ok(_) | Err(AccessError::TenantExists(_)) => {}
-            Err(e) => return Err(e),
-        }
-        Ok(Arc::new(Principal {
-            tenant: self.tenant_state(&id)?,
-            key_id: "dev".to_owned(),
-            key_name: "dev".to_owned(),
-            role: Role::Admin,
-            deployments: None,
-            expires_at: None,
-            revoked: AtomicBool::new(false),
-            serial: next_serial(),
-        }))
     }
 
     /// Who presents this key?
@@ -274,15 +189,15 @@ impl Access {
     }
 
     /// [`Access::authenticate`] at a given time.
-    pub(crate) fn authenticate_at(
-        &self,
-        presented: &str,
-        now: Timestamp,
-    ) -> Result<Arc<Principal>, AuthError> {
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn authenticate_at(&self, presented: &str, now: Timestamp) -> Result<Arc<Principal>, AuthError> {
         let parts = Parts::of(presented).ok_or(AuthError::Malformed)?;
         let hash = parts.secret_hash();
         let keys = self.0.keys.pin();
-        let entry = keys.get(parts.id);
+        let entry = keys.get(&parts.key_id);
         let expected = entry.map_or(SecretHash::NONE, |entry| entry.secret);
         let same = hash.matches(&expected);
         let Some(entry) = entry.filter(|_| same) else {
@@ -305,12 +220,14 @@ impl Access {
     pub(crate) fn load_keys(&self, state: &Arc<TenantState>) -> Result<(), AccessError> {
         let keys = self.0.keys.pin();
         for stored in self.stored_keys(state.id())? {
-            keys.insert(stored.key.id.clone().into(), entry(state, &stored)?);
+            let (id, entry) = entry(state, &stored)?;
+            keys.insert(id, entry);
         }
         Ok(())
     }
 
-    fn insert_key(
+    /// Store a key of this text.
+    pub(crate) fn insert_key(
         &self,
         tenant: &TenantId,
         new: NewKey,
@@ -349,7 +266,7 @@ impl Access {
         // One that was deleted a moment ago gets no key any more.
         self.tenant(tenant)?;
         // Random ids don't meet; a given one may be anything.
-        if self.0.keys.pin().contains_key(parts.id) {
+        if self.0.keys.pin().contains_key(&parts.key_id) {
             return Err(AccessError::OperatorKey(
                 "another key of this server has its id; give a new one",
             ));
@@ -367,15 +284,23 @@ impl Access {
             })
         })?;
         let keys = self.0.keys.pin();
-        if let Some(id) = room {
-            keys.remove(id.as_str());
+        if let Some(id) = room.as_deref().and_then(KeyId::of) {
+            keys.remove(&id);
         }
-        keys.insert(parts.id.into(), entry(&state, &stored)?);
+        let (id, entry) = entry(&state, &stored)?;
+        keys.insert(id, entry);
         Ok(stored.key)
     }
 
     /// A tenant has as many keys as it may: which one, dead the longest, goes for a new one.
     fn room_for_one(&self, tenant: &TenantId) -> Result<Option<String>, AccessError> {
+        let page = self
+            .store()
+            .metadata()
+            .scan(keys_prefix(tenant).as_bytes(), None, KEYS_MAX)?;
+        if page.entries.len() < KEYS_MAX && page.next.is_none() {
+            return Ok(None);
+        }
         let stored = self.stored_keys(tenant)?;
         if stored.len() < KEYS_MAX {
             return Ok(None);
@@ -383,13 +308,7 @@ impl Access {
         let now = Timestamp::now();
         let mut longest: Option<(Timestamp, String)> = None;
         for StoredKey { key, .. } in stored {
-            let ends = [&key.revoked_at, &key.expires_at].into_iter().flatten();
-            let mut dead_since: Option<Timestamp> = None;
-            for end in ends {
-                let end = parsed_time(end)?;
-                dead_since = Some(dead_since.map_or(end, |since| since.min(end)));
-            }
-            if let Some(since) = dead_since.filter(|&since| since <= now)
+            if let Some(since) = key.dead_since()?.filter(|&since| since <= now)
                 && longest.as_ref().is_none_or(|(other, _)| since < *other)
             {
                 longest = Some((since, key.id));
@@ -403,21 +322,6 @@ impl Access {
             }
             .into()),
         }
-    }
-
-    /// Is an operator's key in use?
-    fn has_operator(&self, system: &TenantId) -> Result<bool, AccessError> {
-        let now = Timestamp::now();
-        for StoredKey { key, .. } in self.stored_keys(system)? {
-            let expired = match &key.expires_at {
-                Some(end) => parsed_time(end)? <= now,
-                None => false,
-            };
-            if key.role == Role::Admin && key.deployments.is_none() && key.revoked_at.is_none() && !expired {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     fn stored_keys(&self, tenant: &TenantId) -> Result<Vec<StoredKey>, AccessError> {
@@ -434,16 +338,17 @@ fn key_path(tenant: &TenantId, id: &str) -> String {
     format!("{}{id}", keys_prefix(tenant))
 }
 
-fn entry(tenant: &Arc<TenantState>, stored: &StoredKey) -> Result<Entry, AccessError> {
+fn entry(tenant: &Arc<TenantState>, stored: &StoredKey) -> Result<(KeyId, Entry), AccessError> {
     let StoredKey { key, secret_sha256 } = stored;
     let expires_at = key.expires_at.as_deref().map(parsed_time).transpose()?;
-    Ok(Entry {
-        secret: SecretHash::from_hex(secret_sha256).ok_or_else(|| {
-            AccessError::invalid(
-                format!("the stored key {}", key.id),
-                "its hash can't be read; restore the latest backup into a new data folder",
-            )
-        })?,
+    let (Some(id), Some(secret)) = (KeyId::of(&key.id), SecretHash::from_hex(secret_sha256)) else {
+        return Err(AccessError::invalid(
+            format!("the stored key {}", key.id),
+            "its id or its hash can't be read; restore the latest backup into a new data folder",
+        ));
+    };
+    let entry = Entry {
+        secret,
         principal: Arc::new(Principal {
             tenant: tenant.clone(),
             key_id: key.id.clone(),
@@ -454,7 +359,8 @@ fn entry(tenant: &Arc<TenantState>, stored: &StoredKey) -> Result<Entry, AccessE
             revoked: AtomicBool::new(key.revoked_at.is_some()),
             serial: next_serial(),
         }),
-    })
+    };
+    Ok((id, entry))
 }
 
 fn parsed_time(text: &str) -> Result<Timestamp, AccessError> {

@@ -18,11 +18,13 @@ mod action;
 mod authorize;
 mod bucket;
 mod error;
+mod first_start;
 mod gauge;
 mod key_text;
 mod keys;
 mod policies;
 mod policy;
+mod policy_text;
 mod principal;
 mod quotas;
 mod role;
@@ -39,11 +41,12 @@ use caisson_store::Store;
 pub use action::{Action, Kind, Resource};
 pub use authorize::{Decision, Reason, Refusal};
 pub use error::{AccessError, AuthError};
+pub use first_start::FirstAdmin;
 pub use gauge::Permit;
 pub use key_text::KeyText;
-pub use keys::{FirstAdmin, KeyRecord, NewKey};
+pub use keys::{KeyRecord, NewKey};
 pub use policies::PolicyRecord;
-pub use policy::{PolicyError, PolicyIssue};
+pub use policy_text::{PolicyError, PolicyIssue};
 pub use principal::Principal;
 pub use quotas::{OverQuota, Quota, Quotas};
 pub use role::Role;
@@ -59,8 +62,7 @@ struct Inner {
     store: Store,
     defaults: Quotas,
     tenants: papaya::HashMap<TenantId, Arc<TenantState>>,
-    /// By id.
-    keys: papaya::HashMap<Box<str>, keys::Entry>,
+    keys: papaya::HashMap<key_text::KeyId, keys::Entry>,
     engine: policy::Engine,
     decisions: authorize::Decisions,
 }

@@ -15,7 +15,8 @@ use caisson_store::record::{self, Record};
 use cedar_policy::PolicySet;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Engine, PolicyError};
+use crate::policy::Engine;
+use crate::policy_text::PolicyError;
 use crate::principal::Principal;
 use crate::tenant_state::TenantState;
 use crate::{Access, AccessError};

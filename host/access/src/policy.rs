@@ -12,11 +12,11 @@ use std::sync::Arc;
 use caisson_registry::TenantId;
 use cedar_policy::{
     Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    PolicyId, PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    PolicyId, PolicySet, Request, RestrictedExpression, Schema, Validator,
 };
-use miette::Diagnostic;
 
 use crate::action::{Action, Kind, Resource};
+use crate::policy_text::{PolicyError, read};
 use crate::principal::Principal;
 use crate::role::Role;
 
@@ -24,120 +24,6 @@ const SCHEMA: &str = include_str!("../policies/caisson.cedarschema");
 const DEFAULTS: &str = include_str!("../policies/default.cedar");
 /// Which default policy keeps a key to its deployments.
 pub(crate) const KEY_DEPLOYMENTS: &str = "key-deployments";
-
-/// Brackets within brackets in a policy. Cedar's parser calls itself for each, and a few thousand
-/// would end the process; people write four.
-const NESTING_MAX: usize = 32;
-/// Dots in one path, as in `principal.tenant.name`. Cedar makes `principal has a.b.c` a condition for
-/// each part of the path, each of which has the whole path before it: a thousand take it minutes.
-const PATH_DOTS_MAX: usize = 8;
-/// Problems of one policy that a message lists. The first ones cause the others.
-const ISSUES_MAX: usize = 8;
-/// Characters of one such problem: Cedar may quote the whole policy.
-const ISSUE_CHARS_MAX: usize = 400;
-
-/// A policy that can't be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyError {
-    /// The policy.
-    pub name: String,
-    /// What is wrong with it, the first ones.
-    pub issues: Vec<PolicyIssue>,
-}
-
-/// One thing that is wrong with a policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyIssue {
-    /// Line and column, counted from 1, where Cedar says where.
-    pub at: Option<(usize, usize)>,
-    /// What is wrong, and what would do.
-    pub message: String,
-}
-
-impl PolicyError {
-    fn new(name: &str, message: impl Into<String>) -> Self {
-        Self {
-            name: name.to_owned(),
-            issues: vec![PolicyIssue {
-                at: None,
-                message: message.into(),
-            }],
-        }
-    }
-
-    fn of<'a>(name: &str, text: &str, problems: impl Iterator<Item = &'a dyn Diagnostic>) -> Self {
-        let mut issues: Vec<((usize, usize), PolicyIssue)> = problems
-            .map(|problem| {
-                let label = problem.labels().and_then(|mut labels| labels.next());
-                let (offset, bytes) = label.map_or((0, usize::MAX), |label| (label.offset(), label.len()));
-                let at = (bytes < usize::MAX).then(|| line_and_column(text, offset));
-                ((bytes, offset), PolicyIssue::of(at, problem))
-            })
-            .collect();
-        // Cedar gives them in any order; what is about the smallest part says the most.
-        issues.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.message.cmp(&y.message)));
-        let issues = issues.into_iter().map(|(_, issue)| issue);
-        Self {
-            name: name.to_owned(),
-            issues: issues.take(ISSUES_MAX).collect(),
-        }
-    }
-
-    /// Stable and machine-readable.
-    pub fn code(&self) -> &'static str {
-        "bad-policy"
-    }
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the policy `{}` can't be used", self.name)?;
-        for (i, PolicyIssue { at, message }) in self.issues.iter().enumerate() {
-            f.write_str(if i == 0 { ": " } else { "; " })?;
-            if let Some((line, column)) = at {
-                write!(f, "line {line}, column {column}: ")?;
-            }
-            f.write_str(message)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for PolicyError {}
-
-impl PolicyIssue {
-    fn of(at: Option<(usize, usize)>, problem: &dyn Diagnostic) -> Self {
-        let mut message = problem.to_string();
-        if let Some(help) = problem.help() {
-            message = format!("{message} ({help})");
-        }
-        Self {
-            at,
-            message: without_numbers(message).chars().take(ISSUE_CHARS_MAX).collect(),
-        }
-    }
-}
-
-/// Without Cedar's own numbers for the policies of a text; the place says more.
-fn without_numbers(mut message: String) -> String {
-    const FOR: &str = "for policy `policy";
-    const END: &str = "`, ";
-    while let Some(start) = message.find(FOR) {
-        let Some(length) = message.get(start..).and_then(|rest| rest.find(END)) else {
-            break;
-        };
-        message.replace_range(start..start + length + END.len(), "");
-    }
-    message
-}
-
-/// Counted from 1, the column in characters.
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).unwrap_or_default().chars().count();
-    (before.matches('\n').count() + 1, column + 1)
-}
 
 /// What policies decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -395,88 +281,44 @@ fn policy_name(id: &PolicyId) -> String {
     id.split_once('#').map_or(id, |(name, _)| name).to_owned()
 }
 
-fn read(validator: &Validator, name: &str, text: &str) -> Result<PolicySet, PolicyError> {
-    check_shape(name, text)?;
-    let set = PolicySet::from_str(text)
-        .map_err(|errors| PolicyError::of(name, text, errors.iter().map(|e| e as &dyn Diagnostic)))?;
-    if set.num_of_templates() > 0 {
-        return Err(PolicyError::new(
-            name,
-            "`?principal` and `?resource` stand for what nobody fills in; name it, or leave it open",
-        ));
-    }
-    if set.is_empty() {
-        return Err(PolicyError::new(
-            name,
-            "it is empty; write a `permit` or a `forbid`",
-        ));
-    }
-    let result = validator.validate(&set, ValidationMode::Strict);
-    let mut errors = result
-        .validation_errors()
-        .map(|e| e as &dyn Diagnostic)
-        .peekable();
-    // A policy that never applies and a name in look-alike letters are only warnings to Cedar; one
-    // that was meant to forbid something doesn't.
-    let mut warnings = result
-        .validation_warnings()
-        .map(|w| w as &dyn Diagnostic)
-        .peekable();
-    if errors.peek().is_some() {
-        Err(PolicyError::of(name, text, errors))
-    } else if warnings.peek().is_some() {
-        Err(PolicyError::of(name, text, warnings))
-    } else {
-        Ok(set)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-/// Refuse what would take the parser too deep or the validator too long, see the limits.
-fn check_shape(name: &str, text: &str) -> Result<(), PolicyError> {
-    let (mut depth, mut dots) = (0_usize, 0_usize);
-    let mut letters = text.char_indices().peekable();
-    while let Some((offset, letter)) = letters.next() {
-        let mut in_path = false;
-        match letter {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            // What closes a bracket in a string or a comment closes none.
-            '"' => loop {
-                match letters.next() {
-                    Some((_, '\\')) => drop(letters.next()),
-                    Some((_, '"')) | None => break,
-                    Some(_) => {}
-                }
-            },
-            '/' if letters.peek().is_some_and(|&(_, next)| next == '/') => {
-                letters
-                    .by_ref()
-                    .find(|&(_, letter)| letter == '\n' || letter == '\r');
-                in_path = true;
-            }
-            '.' => {
-                dots += 1;
-                in_path = true;
-            }
-            _ => in_path = letter.is_whitespace() || letter.is_alphanumeric() || letter == '_',
+    use super::*;
+
+    #[test]
+    fn the_schema_has_every_action_and_no_other() {
+        let engine = Engine::new().unwrap();
+        let schema = engine.validator.schema();
+        let groups: HashSet<&EntityUid> = schema.action_groups().collect();
+        let declared: BTreeSet<String> = schema
+            .actions()
+            .filter(|action| !groups.contains(action))
+            .map(|action| action.id().unescaped().to_owned())
+            .collect();
+        let listed: BTreeSet<String> = Action::ALL.iter().map(|a| a.as_str().to_owned()).collect();
+        assert_eq!(declared, listed);
+        for action in Action::ALL {
+            assert_eq!(
+                action.as_str(),
+                format!("{}:{}", action.kind().as_str(), action.verb())
+            );
         }
-        if !in_path {
-            dots = 0;
-        }
-        let problem = if depth > NESTING_MAX {
-            format!("brackets are nested more than {NESTING_MAX} deep")
-        } else if dots > PATH_DOTS_MAX {
-            format!("a path has more than {PATH_DOTS_MAX} dots")
-        } else {
-            continue;
-        };
-        return Err(PolicyError {
-            name: name.to_owned(),
-            issues: vec![PolicyIssue {
-                at: Some(line_and_column(text, offset)),
-                message: problem,
-            }],
-        });
     }
-    Ok(())
+
+    #[test]
+    fn the_default_policies_have_names() {
+        let engine = Engine::new().unwrap();
+        let names: BTreeSet<String> = engine
+            .defaults
+            .policies()
+            .map(|policy| policy.id().to_string())
+            .collect();
+        assert!(names.contains(KEY_DEPLOYMENTS), "{names:?}");
+        assert!(
+            names.iter().all(|name| name.contains('-') && !name.contains('#')),
+            "{names:?}"
+        );
+    }
 }

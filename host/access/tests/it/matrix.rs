@@ -74,6 +74,20 @@ fn each_role_may_what_the_table_says() {
 }
 
 #[test]
+fn the_readme_has_the_same_table() {
+    let readme = include_str!("../../README.md");
+    let rows: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains(":"))
+        .collect();
+    let expected = MATRIX.iter().map(|(name, own, _)| {
+        let cells: Vec<&str> = own.iter().map(|&may| if may { "yes" } else { "–" }).collect();
+        format!("| `{name}` | {} |", cells.join(" | "))
+    });
+    assert_eq!(rows, expected.collect::<Vec<_>>());
+}
+
+#[test]
 fn nobody_may_anything_in_another_tenant() {
     let f = fixture();
     let (acme, other) = (f.tenant("acme"), f.tenant("other"));

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use caisson_access::{Access, AccessError, Action, PolicyError, Principal, Role};
+use caisson_access::{Access, AccessError, Action, PolicyError, Principal, Quotas, Resource, Role};
 use caisson_registry::TenantId;
+use caisson_store::{Commit, Expect, Op, Store};
 
 use super::{Fixture, fixture, id, new_key, restarted};
 
@@ -71,6 +72,66 @@ fn a_policy_permits_and_forbids_at_once() {
         f.access.delete_policy(&acme, "keep-churn").unwrap_err().code(),
         "not-found"
     );
+}
+
+#[test]
+fn the_readmes_example_works() {
+    let f = fixture();
+    let acme = f.tenant("acme");
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```cedar\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    put(&f, &acme, "example", example);
+    let board = f.principal(&acme, new_key("dashboard", Role::Viewer));
+    assert!(f.allowed(&board, Action::DeploymentPredict, &acme, "churn"));
+    for (role, may) in [(Role::Developer, false), (Role::Admin, true)] {
+        let who = f.role(&acme, role);
+        assert_eq!(
+            f.allowed(&who, Action::DeploymentDelete, &acme, "prod-churn"),
+            may,
+            "{role}"
+        );
+    }
+}
+
+/// A release whose schema lacks an attribute that a stored policy names.
+#[test]
+fn a_policy_that_cannot_be_read_any_more_closes_its_tenant_alone() {
+    let f = fixture();
+    let (acme, other) = (f.tenant("acme"), f.tenant("other"));
+    let (_, key) = f.key(&acme, new_key("admin", Role::Admin));
+    let (_, others) = f.key(&other, new_key("admin", Role::Admin));
+    let dir = f.dir;
+    drop((f.access, f.admin));
+    let record = r#"{"format":1,"record":{"name":"old","text":"forbid (principal, action, resource) when { resource.stage == 1 };",
+        "updated_at":"2026-01-01T00:00:00Z","updated_by":"acme/admin"}}"#;
+    let store = Store::open(dir.path().join("data")).unwrap();
+    let op = Op::put("access-policy/acme/old", Expect::Absent, record);
+    assert_eq!(store.metadata().commit(&[op]).unwrap(), Commit::Done);
+    let access = Access::open(store, Quotas::default()).unwrap();
+
+    let admin = access.authenticate(key.expose()).unwrap();
+    let decide = |action, name| access.authorize(&admin, action, &Resource::new(&acme, name));
+    let refused = decide(Action::DeploymentPredict, "churn")
+        .into_result()
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("the policy `old` can't be used"),
+        "{refused}"
+    );
+    assert!(decide(Action::PolicyUpdate, "old").is_allowed());
+    let others = access.authenticate(others.expose()).unwrap();
+    let resource = Resource::new(&other, "churn");
+    assert!(
+        access
+            .authorize(&others, Action::DeploymentPredict, &resource)
+            .is_allowed()
+    );
+    // Another policy beside it doesn't open it; deleting it does.
+    access.put_policy(&acme, "new", EVERYTHING, &admin).unwrap();
+    assert!(!decide(Action::DeploymentPredict, "churn").is_allowed());
+    access.delete_policy(&acme, "old").unwrap();
+    assert!(decide(Action::DeploymentPredict, "churn").is_allowed());
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Tenants: made, suspended, deleted, and the same after a restart.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Instant;
 
-use caisson_access::{AccessError, Action, AuthError, NewTenant, Quota, Quotas, Role, Settings, Status};
+use caisson_access::{
+    Access, AccessError, Action, AuthError, NewTenant, Quota, Quotas, Resource, Role, Settings, Status,
+};
+use caisson_store::{Commit, Expect, Op, Store};
 
 use super::{fixture, id, new_key, restarted};
 
@@ -135,6 +139,85 @@ fn a_deleted_tenants_name_is_never_given_out_again() {
     ] {
         assert_eq!(refused.unwrap_err().code(), "not-found");
     }
+}
+
+/// The process ended after the tombstone was written, with keys and policies still there.
+#[test]
+fn what_a_deletion_left_goes_at_the_next_start() {
+    let f = fixture();
+    let acme = f.tenant("acme");
+    f.access.delete_tenant(&acme, nothing).unwrap();
+    let dir = f.dir;
+    drop((f.access, f.admin));
+    let left = |store: &Store| {
+        ["access-key/acme/", "access-policy/acme/"].map(|prefix| {
+            store
+                .metadata()
+                .scan(prefix.as_bytes(), None, 1000)
+                .unwrap()
+                .entries
+                .len()
+        })
+    };
+    let store = Store::open(dir.path().join("data")).unwrap();
+    for n in 0..100 {
+        for kind in ["key", "policy"] {
+            let op = Op::put(format!("access-{kind}/acme/{n}"), Expect::Absent, "{}");
+            assert_eq!(store.metadata().commit(&[op]).unwrap(), Commit::Done);
+        }
+    }
+    assert_eq!(left(&store), [100, 100]);
+    Access::open(store.clone(), Quotas::default()).unwrap();
+    assert_eq!(left(&store), [0, 0]);
+}
+
+/// Memory and store say the same, whatever happens at once.
+#[test]
+fn changes_at_once_end_alike_in_memory_and_on_disk() {
+    let f = fixture();
+    let acme = f.tenant("acme");
+    let texts = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (f, acme, texts) = (&f, &acme, &texts);
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let (record, text) = f.key(acme, new_key("k", Role::Admin));
+                    texts.lock().unwrap().push(text);
+                    let quotas = Quotas {
+                        plugins: Some(thread * 10 + n),
+                        ..Quotas::default()
+                    };
+                    f.access.set_quotas(acme, quotas).unwrap();
+                    let effect = if n % 2 == 0 { "forbid" } else { "permit" };
+                    let policy = format!("{effect} (principal, action == Action::\"key:list\", resource);");
+                    f.access.put_policy(acme, "p", &policy, &f.admin).unwrap();
+                    if n % 3 == 0 {
+                        f.access.revoke_key(acme, &record.id, &f.admin).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let state = |access: &Access| {
+        let keys = texts.lock().unwrap();
+        let who: Vec<_> = keys.iter().map(|key| access.authenticate(key.expose())).collect();
+        let may: Vec<_> = who
+            .iter()
+            .flatten()
+            .map(|who| {
+                access
+                    .authorize(who, Action::KeyList, &Resource::all(&acme))
+                    .is_allowed()
+            })
+            .collect();
+        let errors: Vec<_> = who.iter().map(|who| who.as_ref().err().copied()).collect();
+        (errors, may, access.tenant_state(&acme).unwrap().quotas())
+    };
+    let before = state(&f.access);
+    assert_eq!(before.0.iter().flatten().count(), 16);
+    let f = restarted(f);
+    assert_eq!(state(&f.access), before);
 }
 
 #[test]
