@@ -41,20 +41,30 @@ actions! {
     PluginRead = Plugin "plugin:read",
     /// Upload a plugin.
     PluginPush = Plugin "plugin:push",
+    /// Keep a plugin version from new uses, or let it be used again.
+    PluginYank = Plugin "plugin:yank",
     /// See which models there are.
     ModelList = Model "model:list",
     /// Read a model's description.
     ModelRead = Model "model:read",
     /// Register a version.
     ModelRegister = Model "model:register",
+    /// Change a description or tags.
+    ModelDescribe = Model "model:describe",
+    /// Delete a version.
+    ModelDelete = Model "model:delete",
+    /// Ask for a version's approval.
+    ModelSubmit = Model "model:submit",
     /// Point an alias at a version.
     ModelSetAlias = Model "model:set-alias",
     /// Point an alias at a version that deployments in production follow.
     ModelSetProtectedAlias = Model "model:set-protected-alias",
-    /// Let a version into a stage.
+    /// Give a version the approval that was asked for.
     ModelApprove = Model "model:approve",
-    /// Keep a version out of a stage.
+    /// Refuse it.
     ModelReject = Model "model:reject",
+    /// Say that a version isn't to be used any more.
+    ModelArchive = Model "model:archive",
     /// See which deployments there are.
     DeploymentList = Deployment "deployment:list",
     /// Read a deployment's description and state.
@@ -67,6 +77,8 @@ actions! {
     DeploymentDrift = Deployment "deployment:drift",
     /// Make a revision and let it serve.
     DeploymentDeploy = Deployment "deployment:deploy",
+    /// Let an earlier revision serve again.
+    DeploymentRollback = Deployment "deployment:rollback",
     /// Stop serving.
     DeploymentDelete = Deployment "deployment:delete",
     /// Make a tenant.

@@ -51,7 +51,7 @@ pub use principal::Principal;
 pub use quotas::{OverQuota, Quota, Quotas};
 pub use role::Role;
 pub use tenant_state::TenantState;
-pub use tenants::{DEV_TENANT, NewTenant, STD_TENANT, SYSTEM_TENANT, Settings, Status, TenantRecord};
+pub use tenants::{DEV_TENANT, NewTenant, SYSTEM_TENANT, Settings, Status, TenantRecord};
 pub use usage::Admission;
 
 /// The tenants of a store with their keys, policies and quotas. Clones are handles on the same.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use caisson_registry::signature::{PublicKey, SignaturePolicy};
 use caisson_registry::table::{self, Attempt, change};
 use caisson_registry::{RegistryError, TenantId, check_name, now};
 use caisson_store::record::{self, Record};
@@ -24,8 +25,6 @@ use crate::{Access, AccessError};
 
 /// The platform's operators: its admins manage tenants.
 pub const SYSTEM_TENANT: &str = "system";
-/// The owner of first-party plugins, which every tenant reads.
-pub const STD_TENANT: &str = "std";
 /// What `caisson serve --dev` works as.
 pub const DEV_TENANT: &str = "default";
 
@@ -33,10 +32,6 @@ pub const DEV_TENANT: &str = "default";
 const TENANTS_MAX: usize = 100_000;
 /// Characters of a display name: a line.
 const DISPLAY_NAME_CHARS_MAX: usize = 128;
-/// Signing keys of a tenant: a few people or pipelines, and their successors.
-const SIGNING_KEYS_MAX: usize = 32;
-/// Bytes of an ed25519 public key.
-const SIGNING_KEY_BYTES: usize = 32;
 
 /// May a tenant's keys be used?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +49,35 @@ pub enum Status {
 pub struct Settings {
     /// Take plugins only with a signature of one of `signing_keys`.
     pub require_signed_plugins: bool,
-    /// Ed25519 public keys by name, in base64. Not checked beyond their length: one that is no
-    /// point of the curve verifies no signature.
+    /// Ed25519 public keys by name: their 32 bytes in base64.
     pub signing_keys: BTreeMap<String, String>,
     /// Keep what was predicted from what. Off until the tenant wants it: it is its callers' data.
     pub log_predictions: bool,
+}
+
+impl Settings {
+    /// Whose signatures on plugins these settings believe.
+    ///
+    /// # Errors
+    ///
+    /// A key that is none, too many, or one is needed and there is none. Settings that a tenant has
+    /// were checked.
+    pub fn signature_policy(&self) -> Result<SignaturePolicy, AccessError> {
+        let mut keys = BTreeMap::new();
+        for (name, text) in &self.signing_keys {
+            check_name("signing key", name)?;
+            let invalid = |reason: String| AccessError::invalid(format!("the signing key `{name}`"), reason);
+            let bytes: [u8; 32] = STANDARD
+                .decode(text)
+                .ok()
+                .and_then(|bytes| bytes.try_into().ok())
+                .ok_or_else(|| invalid("give the 32 bytes of an ed25519 public key in base64".to_owned()))?;
+            let key = PublicKey::from_bytes(&bytes).map_err(|e| invalid(e.to_string()))?;
+            keys.insert(name.clone(), key);
+        }
+        SignaturePolicy::new(self.require_signed_plugins, keys)
+            .map_err(|e| AccessError::invalid("the settings", e.to_string()))
+    }
 }
 
 /// One tenant.
@@ -137,7 +156,7 @@ impl Access {
     /// [`Access::create_tenant`] for Caisson's own names too.
     pub(crate) fn insert_tenant(&self, new: NewTenant) -> Result<TenantRecord, AccessError> {
         self.check_quotas(&new.quotas)?;
-        check_settings(&new.settings)?;
+        new.settings.signature_policy()?;
         let display_name = match new.display_name.as_str() {
             "" => new.id.to_string(),
             given => checked_display_name(given)?,
@@ -244,7 +263,7 @@ impl Access {
     ///
     /// A signing key that is none, or too many; there is no such tenant; the store.
     pub fn set_settings(&self, id: &TenantId, settings: Settings) -> Result<TenantRecord, AccessError> {
-        check_settings(&settings)?;
+        settings.signature_policy()?;
         self.change_tenant(id, |record| record.settings = settings.clone())
     }
 
@@ -378,10 +397,12 @@ pub(crate) fn no_tenant(id: &TenantId) -> AccessError {
 }
 
 fn refuse_reserved(id: &TenantId) -> Result<(), AccessError> {
-    let why = match id.as_str() {
-        SYSTEM_TENANT => "the operators' keys are in it",
-        STD_TENANT => "first-party plugins are in it",
-        _ => return Ok(()),
+    let why = if id.as_str() == SYSTEM_TENANT {
+        "the operators' keys are in it"
+    } else if *id == TenantId::std() {
+        "first-party plugins are in it"
+    } else {
+        return Ok(());
     };
     Err(AccessError::Reserved {
         id: id.to_string(),
@@ -397,30 +418,4 @@ fn checked_display_name(name: &str) -> Result<String, AccessError> {
         ));
     }
     Ok(name.to_owned())
-}
-
-fn check_settings(settings: &Settings) -> Result<(), AccessError> {
-    if settings.signing_keys.len() > SIGNING_KEYS_MAX {
-        return Err(RegistryError::TooMany {
-            what: "signing keys".to_owned(),
-            max: SIGNING_KEYS_MAX as u64,
-        }
-        .into());
-    }
-    for (name, key) in &settings.signing_keys {
-        check_name("signing key", name)?;
-        if STANDARD.decode(key).ok().map(|bytes| bytes.len()) != Some(SIGNING_KEY_BYTES) {
-            return Err(AccessError::invalid(
-                format!("the signing key `{name}`"),
-                format!("give the {SIGNING_KEY_BYTES} bytes of an ed25519 public key in base64"),
-            ));
-        }
-    }
-    if settings.require_signed_plugins && settings.signing_keys.is_empty() {
-        return Err(AccessError::invalid(
-            "require_signed_plugins",
-            "no plugin could be uploaded without `signing_keys`; give one first",
-        ));
-    }
-    Ok(())
 }

@@ -259,7 +259,12 @@ fn values_that_cannot_be_are_refused() {
     for (settings, hint) in [
         (r#"{"signing_keys": {"ci": "AAAA"}}"#, "32 bytes"),
         (r#"{"signing_keys": {"../ci": ""}}"#, "signing key name"),
-        (r#"{"require_signed_plugins": true}"#, "signing_keys"),
+        (
+            // All zeros: a point that verifies what nobody signed.
+            r#"{"signing_keys": {"ci": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}"#,
+            "weak",
+        ),
+        (r#"{"require_signed_plugins": true}"#, "no key is given"),
     ] {
         let settings: Settings = serde_json::from_str(settings).unwrap();
         let error = f.access.set_settings(&acme, settings).unwrap_err();
