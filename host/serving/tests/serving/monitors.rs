@@ -29,12 +29,12 @@ async fn deployed(system: &System, a: &TenantId) -> Arc<Revision> {
 }
 
 /// What the monitors say of the baseline's own rows, by their names.
-async fn statuses(revision: &Revision) -> Vec<(String, DriftStatus)> {
+async fn statuses(revision: &Arc<Revision>) -> Vec<(String, DriftStatus)> {
     let reports = revision.drift(xs(revision, &[1.0, 2.0, 3.0])).await.unwrap();
     reports.into_iter().map(|r| (r.name, r.report.status)).collect()
 }
 
-async fn all_stable(revision: &Revision) -> bool {
+async fn all_stable(revision: &Arc<Revision>) -> bool {
     let statuses = statuses(revision).await;
     statuses.len() == 3 && statuses.iter().all(|(_, status)| *status == DriftStatus::Stable)
 }

@@ -10,7 +10,9 @@ use caisson_registry::{
     Baseline, DeploymentStore, ModelUpload, Models, PluginUpload, Plugins, Provenance, TenantId,
 };
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
-use caisson_serving::{Applied, Change, DeploymentSpec, ModelCache, Parts, Revision, Serving, ServingError};
+use caisson_serving::{
+    Applied, Change, DeploymentSpec, Meters, ModelCache, Parts, Revision, Serving, ServingError,
+};
 use caisson_store::Store;
 use serde_json::{Value, json};
 
@@ -57,6 +59,7 @@ impl System {
         let runtime = Runtime::load(&library).unwrap();
         let parts = Parts {
             sandbox: sandbox.unwrap(),
+            meters: Arc::new(Meters::default()),
             cache: Arc::new(ModelCache::new(runtime, SessionOptions::default())),
             plugins: Plugins::new(store.clone()),
             models: Models::new(store.clone()),
@@ -75,7 +78,8 @@ impl System {
         let path = in_repository(&format!("target/test-guests/{guest}.wasm"));
         let component = std::fs::read(&path)
             .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", path.display()));
-        let inspection = self.parts.sandbox.inspect(&component).await.unwrap();
+        let meter = self.parts.meters.of(tenant);
+        let inspection = self.parts.sandbox.inspect(&component, &meter).await.unwrap();
         let upload = PluginUpload {
             name: inspection.manifest.name,
             version: version.to_owned(),
@@ -134,13 +138,13 @@ pub(crate) fn affine(reference: &str, scale: f64) -> Value {
 }
 
 /// Rows of a deployment of one column.
-pub(crate) fn xs(revision: &Revision, values: &[f32]) -> Batch {
+pub(crate) fn xs(revision: &Arc<Revision>, values: &[f32]) -> Batch {
     let block = Block::new(Values::Fp32(values.to_vec()));
     Batch::new(Arc::clone(revision.input()), values.len(), vec![block]).unwrap()
 }
 
 /// What a deployment of one column answers to `x`.
-pub(crate) async fn answer(revision: &Revision, x: f32) -> f32 {
+pub(crate) async fn answer(revision: &Arc<Revision>, x: f32) -> f32 {
     let prediction = revision.predict(xs(revision, &[x])).await.unwrap();
     prediction.batch.column(0).unwrap().fp32s().unwrap()[0]
 }
