@@ -7,8 +7,9 @@ use caisson_store::{Commit, Op, PAGE_ENTRIES_MAX, Store};
 use crate::RegistryError;
 
 /// Times that a change is tried when others change the same record meanwhile. Each try that fails
-/// means that another one succeeded, so this many need as many rivals at once.
-const TRIES_MAX: usize = 64;
+/// means that another one succeeded, so this many need as many rivals at once: twice the threads on
+/// which tokio runs blocking calls. A try is a few reads from memory.
+const TRIES_MAX: usize = 1024;
 
 /// All records whose keys start with `prefix`, up to `max`. One that can't be read is an error: whoever
 /// chooses among them must not choose without it.

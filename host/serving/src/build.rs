@@ -384,8 +384,10 @@ impl Builder<'_> {
                 .await?;
             monitor.plugin = stage.plugin;
             let key = monitor::key(spec, &monitor, &prepared, pipeline, kept);
-            let fitted = match self.earlier.fitted.get(&key) {
-                Some(fitted) => Arc::clone(fitted),
+            let taken_over = self.earlier.fitted.get(&key).cloned();
+            let new = taken_over.is_none();
+            let fitted = match taken_over {
+                Some(fitted) => fitted,
                 None => {
                     let rows = match &baseline {
                         Some(rows) => rows,
@@ -394,7 +396,7 @@ impl Builder<'_> {
                     Arc::new(monitor::fit(&monitor, key, &prepared, pipeline, rows).await?)
                 }
             };
-            monitors.push(Monitor::new(&monitor, prepared, fitted));
+            monitors.push(Monitor::new(&monitor, prepared, fitted, new));
             if let Some(place) = spec.monitors.get_mut(i) {
                 *place = monitor;
             }

@@ -98,6 +98,16 @@ impl ServingError {
         self.in_stage(place)
     }
 
+    /// A failure of a model or plugin, where it is the answer to someone who wants to use it: what they
+    /// ask for is refused.
+    #[must_use]
+    pub(crate) fn refusing(mut self) -> Self {
+        if self.0.kind == Kind::Stage {
+            self.0.kind = Kind::Unprocessable;
+        }
+        self
+    }
+
     /// The same error of a part of a batch that begins at row `start`.
     #[must_use]
     pub fn rows_from(mut self, start: u64) -> Self {

@@ -29,6 +29,8 @@ pub struct Monitor {
     target: MonitorTarget,
     stage: PluginStage,
     fitted: Arc<FittedState>,
+    /// Was it computed for this revision, rather than taken over?
+    new: bool,
 }
 
 /// Fitted states by their digests.
@@ -50,14 +52,20 @@ pub struct MonitorReport {
 
 impl Monitor {
     /// A check with what it computed from its baseline.
-    pub(crate) fn new(spec: &MonitorSpec, stage: PluginStage, fitted: Arc<FittedState>) -> Self {
+    pub(crate) fn new(spec: &MonitorSpec, stage: PluginStage, fitted: Arc<FittedState>, new: bool) -> Self {
         Self {
             name: spec.name.clone(),
             plugin: spec.plugin.clone(),
             target: spec.on,
             stage,
             fitted,
+            new,
         }
+    }
+
+    /// Was its state computed for this revision, rather than taken over?
+    pub(crate) fn is_new(&self) -> bool {
+        self.new
     }
 
     /// What it computed from its baseline.
@@ -172,21 +180,27 @@ pub(crate) fn kept(store: &DeploymentStore, tenant: &TenantId, spec: &Deployment
     fitted
 }
 
-/// Keep what the monitors of the live revision computed, and forget that of the one before. A failure
-/// costs the next start the time to compute it again, and nothing else.
+/// Keep what the monitors of the live revision computed. A failure costs the next start the time to
+/// compute it again, and nothing else.
 pub(crate) fn keep(
     store: &DeploymentStore,
     tenant: &TenantId,
     name: &str,
-    (live, before): (u64, Option<u64>),
+    number: u64,
     states: &[(String, Arc<FittedState>)],
 ) {
-    let put = states
-        .iter()
-        .try_for_each(|(monitor, state)| store.put_monitor_state(tenant, name, live, monitor, state));
-    let dropped = before.map_or(Ok(()), |number| store.drop_monitor_states(tenant, name, number));
-    if let Err(error) = put.and(dropped) {
-        tracing::warn!(%tenant, deployment = name, %error, "the monitors' states can't be kept; the next start fits them anew");
+    for (monitor, state) in states {
+        if let Err(error) = store.put_monitor_state(tenant, name, number, monitor, state) {
+            tracing::warn!(%tenant, deployment = name, monitor, %error, "a monitor's state can't be kept; the next start fits it anew");
+        }
+    }
+}
+
+/// Forget what the monitors of a revision computed that isn't live any more. A failure costs the room
+/// that they take.
+pub(crate) fn forget(store: &DeploymentStore, tenant: &TenantId, name: &str, number: u64) {
+    if let Err(error) = store.drop_monitor_states(tenant, name, number) {
+        tracing::warn!(%tenant, deployment = name, revision = number, %error, "monitors' states can't be removed");
     }
 }
 

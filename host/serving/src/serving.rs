@@ -434,7 +434,8 @@ impl Serving {
         let revision = Arc::new(Revision::new(&self.parts, tenant, built, record));
         tracing::info!(%tenant, deployment = revision.name(), revision = revision.number(), ?origin, "revision is live");
         self.publish(tenant, Arc::clone(&revision));
-        self.keep_monitors(tenant, &revision, replaced).await;
+        let all = revision.monitors.iter();
+        self.keep_monitors(tenant, &revision, all, replaced).await;
         let result = match replaced {
             Some(_) => ApplyResult::Updated,
             None => ApplyResult::Created,
@@ -442,11 +443,16 @@ impl Serving {
         Ok(Applied { result, revision })
     }
 
-    /// Keep what the monitors of a revision computed, for the next start.
-    async fn keep_monitors(&self, tenant: &TenantId, revision: &Revision, replaced: Option<u64>) {
-        let states: Vec<_> = revision
-            .monitors
-            .iter()
+    /// Keep what monitors of a revision computed, for the next start, and forget that of the revision
+    /// that it replaced.
+    async fn keep_monitors<'r>(
+        &self,
+        tenant: &TenantId,
+        revision: &Revision,
+        monitors: impl Iterator<Item = &'r Monitor>,
+        replaced: Option<u64>,
+    ) {
+        let states: Vec<_> = monitors
             .map(|monitor| (monitor.name().to_owned(), Arc::clone(monitor.fitted())))
             .collect();
         let (deployments, owner, name, number) = (
@@ -456,7 +462,10 @@ impl Serving {
             revision.number(),
         );
         let kept = self.parts.blocking(move || {
-            monitor::keep(&deployments, &owner, &name, (number, replaced), &states);
+            monitor::keep(&deployments, &owner, &name, number, &states);
+            if let Some(before) = replaced {
+                monitor::forget(&deployments, &owner, &name, before);
+            }
             Ok(())
         });
         if let Err(error) = kept.await {
@@ -491,9 +500,11 @@ impl Serving {
                     .parts
                     .blocking(move || models.resolve(&owner, &name, &wanted))
                     .await?;
-                let loaded = self.parts.load_model(&record).await?;
+                let loaded = self.parts.load_model(&record).await;
+                let loaded = loaded.map_err(ServingError::refusing)?;
                 let ran = first_run(&loaded).await;
-                Some(ran.map_err(|e| model_error(&format!("model {model}@{version}"), &e))?)
+                let name = format!("model {model}@{version}");
+                Some(ran.map_err(|e| model_error(&name, &e).refusing())?)
             }
         };
         let (alias, by) = (alias.to_owned(), by.to_owned());
@@ -513,7 +524,14 @@ impl Serving {
         let _one = self.changing.lock().await;
         let (deployments, owner, gone) = (self.parts.deployments.clone(), tenant.clone(), name.to_owned());
         self.parts
-            .blocking(move || deployments.delete(&owner, &gone))
+            .blocking(move || {
+                let live = deployments.live_number(&owner, &gone)?;
+                deployments.delete(&owner, &gone)?;
+                if let Some(number) = live {
+                    monitor::forget(&deployments, &owner, &gone, number);
+                }
+                Ok(())
+            })
             .await?;
         self.live.rcu(|table| {
             let mut table = Table::clone(table);
@@ -577,7 +595,8 @@ impl Serving {
     ) -> Result<Arc<Revision>, ServingError> {
         let built = self.build_stored(tenant, record.clone()).await?;
         let revision = Arc::new(Revision::new(&self.parts, tenant, built, record));
-        self.keep_monitors(tenant, &revision, None).await;
+        let new = revision.monitors.iter().filter(|monitor| monitor.is_new());
+        self.keep_monitors(tenant, &revision, new, None).await;
         Ok(revision)
     }
 

@@ -71,7 +71,8 @@ pub struct DeploymentSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageSpec {
-    /// `name@version`, `name@^1.2` or `name`; resolved to a digest when deployed.
+    /// `name@version`, `name@^1.2` or `name`, first-party plugins with `std/` in front; resolved to a
+    /// digest when deployed.
     pub plugin: String,
     /// What the plugin's `configure` gets; checked against its JSON Schema first.
     #[serde(default = "empty_object")]

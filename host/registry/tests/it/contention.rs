@@ -1,6 +1,7 @@
 //! Several callers change the same thing at once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use caisson_registry::{
     DeploymentStore, ModelPin, Models, NewRevision, Outcome, Pins, Plugins, RegistryError, VersionRef, usage,
@@ -110,8 +111,8 @@ fn concurrent_revisions_are_all_kept_without_gaps() {
 fn many_threads_register_models_without_gaps_and_none_is_turned_away() {
     let f = fixture();
     let (models, a) = (Models::new(f.store.clone()), tenant("a"));
-    let numbers = at_once(64, |i| {
-        (0..4u8)
+    let numbers = at_once(128, |i| {
+        (0..2u8)
             .map(|k| {
                 let upload = f.model(&[i, k]);
                 models
@@ -155,21 +156,27 @@ fn no_number_is_given_out_twice_while_versions_are_deleted() {
     assert_eq!(usage(&f.store, &a).unwrap().model_versions, 24);
 }
 
-/// Whoever is first, a live deployment's model is there.
+/// Whoever is first, a live deployment's model is there. The deletion is tried ever later, and the
+/// deployment has much to look at after the model in question, so that some deletions fall between its
+/// look and its commit.
 #[test]
 fn a_model_that_is_deleted_while_it_is_deployed_stays_or_is_not_deployed() {
     let f = fixture();
     let (models, a) = (Models::new(f.store.clone()), tenant("a"));
     let deployments = DeploymentStore::new(f.store.clone());
+    let zoo: BTreeSet<ModelPin> = (0..120u8)
+        .map(|i| {
+            let record = models.register(&a, "zoo", f.model(&[i])).unwrap().into_record();
+            pin("zoo", record.version)
+        })
+        .collect();
     for round in 0..40u8 {
         let version = churn(&f, &a, &[round]);
+        let mut pinned = zoo.clone();
+        pinned.insert(pin("churn", version));
         let on = NewRevision {
             pins: Pins {
-                models: [ModelPin {
-                    name: "churn".to_owned(),
-                    version,
-                }]
-                .into(),
+                models: pinned,
                 ..Pins::default()
             },
             ..revision(json!({"round": round}))
@@ -177,7 +184,10 @@ fn a_model_that_is_deleted_while_it_is_deployed_stays_or_is_not_deployed() {
         let name = format!("web-{round}");
         let done = at_once(2, |i| match i {
             0 => deployments.append(&a, &name, on.clone()).map(|_| ()),
-            _ => models.delete(&a, "churn", version, "ann", "").map(|_| ()),
+            _ => {
+                std::thread::sleep(Duration::from_micros(200) * u32::from(round));
+                models.delete(&a, "churn", version, "ann", "").map(|_| ())
+            }
         });
         let codes: Vec<_> = done
             .iter()
@@ -188,8 +198,15 @@ fn a_model_that_is_deleted_while_it_is_deployed_stays_or_is_not_deployed() {
         match codes[..] {
             [Ok(()), Err("in-use")] => assert!(there && live),
             [Err("model-not-found"), Ok(())] => assert!(!there && !live),
-            _ => panic!("{codes:?}"),
+            _ => panic!("round {round}: {codes:?}"),
         }
+    }
+}
+
+fn pin(name: &str, version: u64) -> ModelPin {
+    ModelPin {
+        name: name.to_owned(),
+        version,
     }
 }
 
