@@ -174,6 +174,11 @@ impl Action {
         self.as_str().split_once(':').map_or("", |(_, verb)| verb)
     }
 
+    /// Does it change anything? Such actions are in the audit log, done or not.
+    pub fn changes(self) -> bool {
+        !matches!(self.verb(), "list" | "read" | "predict" | "drift")
+    }
+
     /// Is it about the tenant's policies themselves? Those can't decide it: see [`crate::Access::authorize`].
     pub(crate) fn is_about_policies(self) -> bool {
         self.kind() == Kind::Policy

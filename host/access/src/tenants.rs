@@ -5,7 +5,7 @@
 //! tenant; the keys' and policies' records go after that, at the next start if the process ends
 //! between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -51,8 +51,12 @@ pub struct Settings {
     pub require_signed_plugins: bool,
     /// Ed25519 public keys by name: their 32 bytes in base64.
     pub signing_keys: BTreeMap<String, String>,
-    /// Keep what was predicted from what. Off until the tenant wants it: it is its callers' data.
+    /// Put each prediction request into the audit log, which otherwise has changes and refusals alone.
     pub log_predictions: bool,
+    /// Aliases that deployments in production follow: they are moved by approvers, and to approved
+    /// versions only.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub protected_aliases: BTreeSet<String>,
 }
 
 impl Settings {

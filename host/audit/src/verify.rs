@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::chain::Link;
 use crate::files::{self, Line, Lines, segment_name};
@@ -19,7 +20,7 @@ pub const BREAKS_MAX: usize = 100;
 const TRIES_MAX: usize = 5;
 
 /// What [`verify`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Records read.
     pub records: u64,
@@ -41,16 +42,17 @@ impl Report {
 }
 
 /// Which record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Position {
     /// Its number.
     pub seq: u64,
     /// Its time.
+    #[serde(with = "crate::record::time")]
     pub time: Timestamp,
 }
 
 /// Where the log is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Break {
     /// The file.
     pub file: PathBuf,

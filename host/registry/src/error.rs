@@ -152,6 +152,11 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// Is it for want of room on the disk?
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Full { .. }))
+    }
+
     /// Stable and machine-readable.
     pub fn code(&self) -> &'static str {
         match self {

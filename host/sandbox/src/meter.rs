@@ -4,6 +4,7 @@
 //! up; whoever sets quotas reads the time, and sets the bound on memory. Counters are plain atomics,
 //! so that calls on all cores add to them without waiting.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ const BUSY_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Meter {
     made: Instant,
-    cpu_ns: AtomicU64,
+    cpu_ns: Arc<AtomicU64>,
     memory_bytes: AtomicUsize,
     memory_bytes_max: AtomicUsize,
     /// Nanoseconds from `made` until which the tenant counts as busy.
@@ -23,17 +24,22 @@ pub struct Meter {
 
 impl Default for Meter {
     fn default() -> Self {
+        Self::adding_to(Arc::default())
+    }
+}
+
+impl Meter {
+    /// A meter that adds processor time, in nanoseconds, to this counter.
+    pub fn adding_to(cpu_ns: Arc<AtomicU64>) -> Self {
         Self {
             made: Instant::now(),
-            cpu_ns: AtomicU64::new(0),
+            cpu_ns,
             memory_bytes: AtomicUsize::new(0),
             memory_bytes_max: AtomicUsize::new(usize::MAX),
             busy_until_ns: AtomicU64::new(0),
         }
     }
-}
 
-impl Meter {
     /// Processor time of all calls so far, in nanoseconds. Only grows.
     pub fn cpu_ns(&self) -> u64 {
         self.cpu_ns.load(Ordering::Relaxed)

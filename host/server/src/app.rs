@@ -2,22 +2,27 @@
 //! HTTP edge needs. What can be wrong with a machine or a data folder is found here, before the
 //! port is bound.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use caisson_access::{Access, AccessError, FirstAdmin, Principal};
+use caisson_audit::AuditLog;
 use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
-use caisson_registry::{DeploymentStore, Models, Plugins, TenantId};
+use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use caisson_serving::{Meters, ModelCache, Parts, Serving};
 use caisson_store::Store;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::{self, Settings, file::ReadyPolicy};
 
-/// The tenant that owns everything until there are keys that say otherwise.
-const TENANT: &str = "default";
+/// The variable with the first operator's key, for who doesn't want to read it from the first start's
+/// output.
+const OPERATOR_KEY: &str = "CAISSON_OPERATOR_KEY";
 
 /// Blobs that no record names are removed at start once they are this old: long after any upload
 /// that was still under way could have written its record.
@@ -25,7 +30,12 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(3600);
 
 /// The running system.
 pub(crate) struct App {
-    pub(crate) tenant: TenantId,
+    pub(crate) store: Store,
+    pub(crate) access: Access,
+    pub(crate) audit: AuditLog,
+    /// Who everyone is with `--dev`.
+    pub(crate) developer: Option<Arc<Principal>>,
+    pub(crate) deployments: DeploymentStore,
     pub(crate) sandbox: Sandbox,
     pub(crate) meters: Arc<Meters>,
     pub(crate) plugins: Plugins,
@@ -39,6 +49,7 @@ pub(crate) struct App {
     /// When a server whose deployments can't all be loaded is ready.
     pub(crate) ready: ReadyPolicy,
     draining: AtomicBool,
+    turns: StdMutex<HashMap<TenantId, Arc<Mutex<()>>>>,
 }
 
 impl App {
@@ -71,7 +82,16 @@ impl App {
                     .context("finding this program's own file")?,
             )
         })?;
-        let tenant: TenantId = TENANT.parse()?;
+        let (access, audit) = tokio::task::spawn_blocking({
+            let (store, audit_dir) = (store.clone(), data_dir.join("audit"));
+            let defaults = settings.quotas.clone();
+            move || {
+                let access = Access::open(store, defaults)?;
+                Ok::<_, anyhow::Error>((access, AuditLog::open(audit_dir)?))
+            }
+        })
+        .await??;
+        let developer = first_key(&access, settings.dev).await?;
         let (plugins, models, deployments) = (
             Plugins::new(store.clone()),
             Models::new(store.clone()),
@@ -90,19 +110,29 @@ impl App {
                 ..SessionOptions::default()
             },
         );
-        let meters = Arc::new(Meters::default());
+        let meters = Arc::new(Meters::new({
+            let access = access.clone();
+            move |tenant| {
+                let state = access.tenant_state(tenant);
+                state
+                    .map(|state| Arc::clone(state.cpu_meter()))
+                    .unwrap_or_default()
+            }
+        }));
         let serving = Serving::new(Parts {
             sandbox: sandbox.clone(),
             meters: Arc::clone(&meters),
             cache: Arc::new(cache),
             plugins: plugins.clone(),
             models: models.clone(),
-            deployments,
+            deployments: deployments.clone(),
         });
-        // Named before the port is bound, so that the first answer about readiness is true.
-        serving.announce(&tenant).await?;
-        Ok(Self {
-            tenant,
+        let app = Self {
+            store,
+            access,
+            audit,
+            developer,
+            deployments,
             sandbox,
             meters,
             plugins,
@@ -114,7 +144,49 @@ impl App {
             uploads,
             ready: settings.ready,
             draining: AtomicBool::new(false),
-        })
+            turns: StdMutex::default(),
+        };
+        // Named before the port is bound, so that the first answer about readiness is true.
+        for tenant in app.tenants().await? {
+            app.apply_memory_quota(&tenant)?;
+            app.serving.announce(&tenant).await?;
+        }
+        Ok(app)
+    }
+
+    /// All tenants there are.
+    async fn tenants(&self) -> anyhow::Result<Vec<TenantId>> {
+        let access = self.access.clone();
+        let records = tokio::task::spawn_blocking(move || access.tenants()).await??;
+        Ok(records.into_iter().map(|record| record.id).collect())
+    }
+
+    /// Put a tenant's bound on memory where the sandbox reads it.
+    pub(crate) fn apply_memory_quota(&self, tenant: &TenantId) -> Result<(), AccessError> {
+        let quota = self.access.tenant_state(tenant)?.quotas().memory_bytes;
+        let bytes = quota.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.meters.of(tenant).set_memory_bytes_max(bytes);
+        Ok(())
+    }
+
+    /// How much a tenant has.
+    pub(crate) async fn usage(&self, tenant: &TenantId) -> Result<Usage, RegistryError> {
+        let (store, owner) = (self.store.clone(), tenant.clone());
+        match tokio::task::spawn_blocking(move || caisson_registry::usage(&store, &owner)).await {
+            Ok(usage) => usage,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    /// One upload of a tenant at a time, from looking at its quota to using it up.
+    pub(crate) async fn tenant_turn(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            // Bounded by the tenants that are uploading now.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(tenant.clone()).or_default())
+        };
+        turn.lock_owned().await
     }
 
     /// From now on the server is unready, and about to stop.
@@ -129,15 +201,52 @@ impl App {
 
     /// Prepare every stored deployment, one after the other.
     pub(crate) async fn load_all(&self) {
-        match self.serving.announce(&self.tenant).await {
-            Ok(records) => {
-                for record in records {
-                    self.serving.load(&self.tenant, record).await;
-                }
+        let tenants = match self.tenants().await {
+            Ok(tenants) => tenants,
+            Err(error) => {
+                tracing::error!(%error, "the tenants can't be read");
+                return;
             }
-            Err(error) => tracing::error!(%error, "the stored deployments can't be read"),
+        };
+        for tenant in tenants {
+            match self.serving.announce(&tenant).await {
+                Ok(records) => {
+                    for record in records {
+                        self.serving.load(&tenant, record).await;
+                    }
+                }
+                Err(error) => tracing::error!(%tenant, %error, "the stored deployments can't be read"),
+            }
         }
     }
+}
+
+/// Whose the server is: the developer's at this machine, or whoever has the first operator's key.
+async fn first_key(access: &Access, dev: bool) -> anyhow::Result<Option<Arc<Principal>>> {
+    let access = access.clone();
+    tokio::task::spawn_blocking(move || {
+        if dev {
+            tracing::warn!(
+                "--dev: no keys; everyone who reaches this port is an admin of the tenant `default`"
+            );
+            return Ok(Some(access.ensure_dev()?));
+        }
+        let given = std::env::var(OPERATOR_KEY).ok();
+        match access.ensure_admin(given.as_deref())? {
+            FirstAdmin::Exists => {}
+            FirstAdmin::Stored => tracing::info!("the operator's key is the one in {OPERATOR_KEY}"),
+            FirstAdmin::Created(key) => {
+                // On standard error, and never through the log, which is kept and sent around.
+                eprintln!(
+                    "\nThis is the operator's key. It is shown once:\n\n    {}\n\n\
+                     With it in CAISSON_KEY, `caisson tenant create` makes the first tenant.\n",
+                    key.expose()
+                );
+            }
+        }
+        Ok(None)
+    })
+    .await?
 }
 
 /// An empty folder for uploads: what a crash left in it belongs to no one.

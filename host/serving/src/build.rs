@@ -133,8 +133,8 @@ pub(crate) async fn build(
         transforms,
         core,
         post,
-        rejected: metrics::counter!("caisson_violations_total", "deployment" => spec.name.clone(), "severity" => "reject"),
-        warned: metrics::counter!("caisson_violations_total", "deployment" => spec.name.clone(), "severity" => "warn"),
+        rejected: metrics::counter!("caisson_violations_total", "tenant" => tenant.to_string(), "deployment" => spec.name.clone(), "severity" => "reject"),
+        warned: metrics::counter!("caisson_violations_total", "tenant" => tenant.to_string(), "deployment" => spec.name.clone(), "severity" => "warn"),
     };
     let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
@@ -232,7 +232,7 @@ impl Builder<'_> {
     }
 
     fn seconds(&self, stage: &str) -> metrics::Histogram {
-        metrics::histogram!("caisson_stage_seconds", "deployment" => self.deployment.clone(), "stage" => stage.to_owned())
+        metrics::histogram!("caisson_stage_seconds", "tenant" => self.tenant.to_string(), "deployment" => self.deployment.clone(), "stage" => stage.to_owned())
     }
 
     async fn resolve_plugin(

@@ -32,6 +32,8 @@ pub enum Kind {
     Deadline,
     /// The tenant's plugin or model failed (HTTP 500).
     Stage,
+    /// No room to store it (HTTP 507).
+    Full,
     /// The host failed (HTTP 500).
     Internal,
 }
@@ -162,6 +164,7 @@ impl From<RegistryError> for ServingError {
             | RegistryError::PinMismatch { .. } => Kind::Conflict,
             RegistryError::TooMany { .. } => Kind::TooLarge,
             RegistryError::Contended(_) => Kind::Busy,
+            error if error.is_full() => Kind::Full,
             _ => Kind::Internal,
         };
         Self::new(kind, error.code(), error.to_string())

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use caisson_data::{Batch, BatchBuilder, Schema};
 use caisson_inference::{Binding, InferenceError, Model};
+use caisson_registry::TenantId;
 use caisson_sandbox::{Severity, Violation};
 
 use crate::error::{Kind, ServingError};
@@ -154,7 +155,7 @@ impl Pipeline {
     }
 
     /// Set the gauges and counters that the sandbox keeps for each stage.
-    pub(crate) fn publish_metrics(&self, deployment: &str) {
+    pub(crate) fn publish_metrics(&self, tenant: &TenantId, deployment: &str) {
         let predictor = match &self.core {
             Core::Predictor(stage) => Some(stage.as_ref()),
             _ => None,
@@ -166,7 +167,7 @@ impl Pipeline {
             .chain(predictor)
             .chain(&self.post)
         {
-            stage.publish_metrics(deployment);
+            stage.publish_metrics(tenant, deployment);
         }
     }
 

@@ -96,15 +96,15 @@ pub struct Revision {
 
 impl Revision {
     fn new(parts: &Parts, tenant: &TenantId, built: Built, mut record: RevisionRecord) -> Self {
-        let name = record.name.clone();
+        let (owner, name) = (tenant.to_string(), record.name.clone());
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
         Self {
-            requests: metrics::counter!("caisson_requests_total", "deployment" => name.clone()),
-            failures: metrics::counter!("caisson_request_failures_total", "deployment" => name.clone()),
-            rows: metrics::counter!("caisson_rows_total", "deployment" => name.clone()),
-            seconds: metrics::histogram!("caisson_request_seconds", "deployment" => name),
+            requests: metrics::counter!("caisson_requests_total", "tenant" => owner.clone(), "deployment" => name.clone()),
+            failures: metrics::counter!("caisson_request_failures_total", "tenant" => owner.clone(), "deployment" => name.clone()),
+            rows: metrics::counter!("caisson_rows_total", "tenant" => owner.clone(), "deployment" => name.clone()),
+            seconds: metrics::histogram!("caisson_request_seconds", "tenant" => owner, "deployment" => name),
             record,
             spec: built.spec,
             pipeline: built.pipeline,
@@ -653,8 +653,10 @@ impl Serving {
     /// when metrics are read, so that requests don't pay for it.
     pub fn publish_metrics(&self) {
         let table = self.live.load();
-        for revision in table.values().flat_map(HashMap::values) {
-            revision.pipeline.publish_metrics(revision.name());
+        for (tenant, revisions) in table.iter() {
+            for revision in revisions.values() {
+                revision.pipeline.publish_metrics(tenant, revision.name());
+            }
         }
     }
 }

@@ -26,6 +26,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caisson_data::{Field, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Stages in one list of a deployment. Each costs its own instance on every request, so a longer
@@ -37,7 +38,7 @@ pub(crate) const MONITORS_MAX: usize = 64;
 pub(crate) const NAME_MAX: usize = 63;
 
 /// One deployment, as written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentSpec {
     /// Name within the tenant: lower-case letters, digits and inner hyphens, a letter first.
@@ -46,6 +47,7 @@ pub struct DeploymentSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The columns that a caller sends.
+    #[schemars(with = "Vec<FieldForm>")]
     pub input: Vec<Field>,
     /// Run first, on the input; any `reject` violation answers the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,8 +69,30 @@ pub struct DeploymentSpec {
     pub monitors: Vec<MonitorSpec>,
 }
 
+/// How a column is written, for the JSON Schema of the file.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Field")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used; `caisson_data::Field` reads the file"
+)]
+struct FieldForm {
+    /// The column's name.
+    name: String,
+    /// `bool`, `int8` to `int64`, `uint8` to `uint64`, `fp16`, `bf16`, `fp32`, `fp64`, `string`, `bytes`
+    /// or `timestamp`.
+    #[schemars(rename = "type")]
+    data_type: String,
+    /// Elements of one row; a scalar if absent.
+    #[schemars(default)]
+    shape: Vec<u32>,
+    /// May values be missing?
+    #[schemars(default)]
+    nullable: bool,
+}
+
 /// One plugin in the pipeline.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageSpec {
     /// `name@version`, `name@^1.2` or `name`, first-party plugins with `std/` in front; resolved to a
@@ -89,7 +113,7 @@ pub struct StageSpec {
 }
 
 /// Something of the outside world that a plugin doesn't have unless the deployment says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GrantSpec {
     /// `wasi:clocks`: the time of day and a running clock.
@@ -99,7 +123,7 @@ pub enum GrantSpec {
 }
 
 /// Limits of one stage; absent ones take the host's defaults.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageLimits {
     /// CPU and wall-clock time of one call, milliseconds.
@@ -123,7 +147,7 @@ impl StageLimits {
 }
 
 /// How instances are reused.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IsolationSpec {
     /// Every call its own instance.
@@ -142,7 +166,7 @@ fn empty_object() -> serde_json::Value {
 }
 
 /// A model version by number (`3`), alias (`champion`) or `latest`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum VersionSpec {
     /// That version.
@@ -161,7 +185,7 @@ impl std::fmt::Display for VersionSpec {
 }
 
 /// What a model does with a missing value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MissingSpec {
     /// Answer the request with an error that names row and column.
@@ -172,7 +196,7 @@ pub enum MissingSpec {
 }
 
 /// The model stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
     /// The model's name.
@@ -201,7 +225,7 @@ pub struct ModelSpec {
 }
 
 /// The predictor stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PredictorSpec {
     /// As in a stage.
@@ -252,7 +276,7 @@ impl MonitorSpec {
 }
 
 /// A model for a predictor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRef {
     /// The model's name.
@@ -262,7 +286,7 @@ pub struct ModelRef {
 }
 
 /// What a monitor looks at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MonitorTarget {
     /// The columns that callers send.
@@ -285,7 +309,7 @@ impl std::fmt::Display for MonitorTarget {
 }
 
 /// One drift check on the deployment's data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MonitorSpec {
     /// Unique in the deployment.
@@ -309,6 +333,11 @@ pub struct MonitorSpec {
 pub struct SpecError(String);
 
 impl DeploymentSpec {
+    /// The JSON Schema of a deployment file.
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Read YAML (of which JSON is a subset) and check it.
     ///
     /// # Errors

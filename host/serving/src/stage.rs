@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use caisson_data::{Batch, Schema};
+use caisson_registry::TenantId;
 use caisson_sandbox::{Cause, DriftReport, Stage, StageError, StageKind, Violation};
 
 use crate::error::{Kind, ServingError};
@@ -43,10 +44,11 @@ impl PluginStage {
     }
 
     /// Bring this stage's counters up to date in the metrics registry.
-    pub(crate) fn publish_metrics(&self, deployment: &str) {
+    pub(crate) fn publish_metrics(&self, tenant: &TenantId, deployment: &str) {
         let stats = self.stage.stats();
         let labels = || {
             [
+                ("tenant", tenant.to_string()),
                 ("deployment", deployment.to_owned()),
                 ("stage", self.name.to_string()),
             ]
@@ -59,10 +61,10 @@ impl PluginStage {
         metrics::gauge!("caisson_plugin_memory_peak_bytes", &labels()).set(stats.memory_peak_bytes as f64);
         metrics::gauge!("caisson_plugin_busy_seconds_total", &labels()).set(stats.busy.as_secs_f64());
         for (cause, failures) in stats.failures {
-            let [deployment, stage] = labels();
+            let [tenant, deployment, stage] = labels();
             metrics::counter!(
                 "caisson_plugin_failures_total",
-                &[deployment, stage, ("cause", cause.to_owned())]
+                &[tenant, deployment, stage, ("cause", cause.to_owned())]
             )
             .absolute(failures);
         }

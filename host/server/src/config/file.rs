@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use caisson_access::Quotas;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a configuration file. A complete one has a few kilobytes.
@@ -24,6 +25,8 @@ pub(crate) struct File {
     pub(crate) storage: Storage,
     pub(crate) models: Models,
     pub(crate) log: Log,
+    /// What a tenant may use that has no quotas of its own.
+    pub(crate) quotas: Quotas,
 }
 
 /// `[server]`: the port, starting and stopping.

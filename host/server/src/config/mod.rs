@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use caisson_access::Quotas;
 use clap::Args;
 use serde::Serialize;
 
@@ -75,6 +76,8 @@ pub(crate) struct ServerFlags {
 /// Everything that a server is started with.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Settings {
+    /// What a tenant may use that has no quotas of its own.
+    pub(crate) quotas: Quotas,
     pub(crate) listen: SocketAddr,
     pub(crate) allow_remote: bool,
     pub(crate) dev: bool,
@@ -127,8 +130,10 @@ impl Settings {
             storage,
             models,
             log,
+            quotas,
         } = file;
         Self {
+            quotas,
             listen: flags.listen.or(server.listen).unwrap_or(LISTEN),
             allow_remote: flags.allow_remote.or(server.allow_remote).unwrap_or_default(),
             dev: flags.dev.or(server.dev).unwrap_or_default(),

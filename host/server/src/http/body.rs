@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use caisson_registry::Digest;
 use http_body_util::BodyExt;
 
 use super::error::ApiError;
@@ -17,6 +20,8 @@ use super::error::ApiError;
 pub(crate) const PREDICT_BYTES_MAX: u64 = 64 << 20;
 /// A deployment file. The largest that people write hold fitted vocabularies of plugins.
 pub(crate) const SPEC_BYTES_MAX: u64 = 16 << 20;
+/// Keys, policies, quotas, tags: forms that a person writes.
+pub(crate) const SETTINGS_BYTES_MAX: u64 = 256 << 10;
 /// A plugin component. Rust guests are tens of kilobytes, Python ones tens of megabytes.
 pub(crate) const PLUGIN_BYTES_MAX: u64 = 64 << 20;
 /// A model with its baseline. An ONNX file without external data can't pass 2 GiB.
@@ -60,6 +65,35 @@ pub(crate) fn check_announced(headers: &HeaderMap, limit: u64) -> Result<(), Api
         Some(length) if length > limit => Err(too_large(length, limit)),
         _ => Ok(()),
     }
+}
+
+/// Hold a body against the digest that its sender announced (RFC 9530, `Content-Digest`), if any.
+///
+/// # Errors
+///
+/// 400 for another digest, for an algorithm that isn't known here, and for a header of another form.
+pub(crate) fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), ApiError> {
+    let Some(value) = headers.get("content-digest") else {
+        return Ok(());
+    };
+    let wrong = |what: String| ApiError::bad_request("content-digest", what);
+    let form = "the header is `Content-Digest: sha-256=:BASE64:`";
+    let text = value.to_str().map_err(|_| wrong(form.to_owned()))?;
+    let encoded = text
+        .split(',')
+        .find_map(|entry| entry.trim().strip_prefix("sha-256=:"))
+        .and_then(|rest| rest.strip_suffix(':'))
+        .ok_or_else(|| wrong(format!("{form}, and this one has no sha-256")))?;
+    let announced = BASE64
+        .decode(encoded)
+        .map_err(|e| wrong(format!("{form}, and its value is no base64: {e}")))?;
+    let found = Digest::of(bytes);
+    if announced == found.as_bytes() {
+        return Ok(());
+    }
+    Err(wrong(format!(
+        "the body has the digest {found}, and another was announced: it was damaged on its way, or is another file"
+    )))
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

@@ -4,15 +4,18 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use caisson_serving::{ApplyResult, Change, DeploymentSpec, LoadState, Plan, Revision};
+use caisson_access::{Action, Quota};
+use caisson_registry::{RegistryError, TenantId};
+use caisson_serving::{Applied, ApplyResult, Change, DeploymentSpec, LoadState, Plan, Revision};
 use serde::{Deserialize, Serialize};
 
+use super::auth::{Caller, Detail};
 use super::error::ApiError;
 use super::extract::{Path, Query};
-use super::{Context, body, json};
+use super::{Context, blocking, body, json, read_json};
 
-/// Who made a revision, until requests carry keys.
-const AUTHOR: &str = "local";
+/// Revisions in one answer.
+const HISTORY_MAX: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +23,8 @@ pub(crate) struct ApplyQuery {
     /// Check and answer with the plan; change nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Why, for the history.
+    message: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -61,6 +66,7 @@ struct DeploymentList {
 /// Apply a deployment file: 201 for a new deployment, 200 for a new revision or none.
 pub(crate) async fn apply(
     State(context): State<Context>,
+    caller: Caller,
     Query(query): Query<ApplyQuery>,
     headers: HeaderMap,
     body: Body,
@@ -70,8 +76,10 @@ pub(crate) async fn apply(
         .map_err(|e| ApiError::bad_request("deployment-file", format!("the file is not UTF-8: {e}")))?;
     let spec =
         DeploymentSpec::parse(text).map_err(|e| ApiError::bad_request("deployment-file", e.to_string()))?;
-    let (serving, tenant) = (&context.app.serving, context.tenant());
+    caller.allow(Action::DeploymentDeploy, &spec.name)?;
+    let (serving, tenant) = (&context.app.serving, caller.tenant());
     if query.dry_run {
+        caller.is_harmless();
         let name = spec.name.clone();
         let plan = serving.plan(tenant, spec).await?;
         return Ok(json(
@@ -84,11 +92,24 @@ pub(crate) async fn apply(
             },
         ));
     }
+    let _one = context.app.tenant_turn(tenant).await;
+    if serving.live(tenant, &spec.name).is_none() {
+        let usage = context.app.usage(tenant).await?;
+        let state = caller.principal().tenant();
+        state.check_amount(Quota::Deployments, usage.deployments + 1)?;
+        state.check_amount(Quota::StoredBytes, usage.stored_bytes + bytes.len() as u64)?;
+    }
+    let author = caller.author();
     let change = Change {
-        author: AUTHOR,
-        message: None,
+        author: &author,
+        message: query.message.as_deref(),
     };
     let applied = serving.apply(tenant, spec, change).await?;
+    Ok(answer(&applied))
+}
+
+/// What applying or rolling back did.
+fn answer(applied: &Applied) -> Response {
     let (status, result) = match applied.result {
         ApplyResult::Created => (StatusCode::CREATED, "created"),
         ApplyResult::Updated => (StatusCode::OK, "updated"),
@@ -101,18 +122,137 @@ pub(crate) async fn apply(
         result: Some(result),
         plan: revision.plan(),
     };
-    Ok(json(status, &body))
+    let mut response = json(status, &body);
+    let detail = format!("revision {} {result}", revision.number());
+    response.extensions_mut().insert(Detail(detail));
+    response
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rollback {
+    /// The revision to go back to; the one before the live one if left out.
+    to: Option<u64>,
+    message: Option<String>,
+}
+
+/// Make an earlier revision live again, as a new one.
+pub(crate) async fn rollback(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let wanted: Rollback = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    let author = caller.author();
+    let change = Change {
+        author: &author,
+        message: wanted.message.as_deref(),
+    };
+    let applied = context
+        .app
+        .serving
+        .rollback(caller.tenant(), &name, wanted.to, change)
+        .await?;
+    Ok(answer(&applied))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    /// Only revisions before this number.
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// The revisions of a deployment, the newest first.
+pub(crate) async fn history(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response, ApiError> {
+    let (deployments, tenant, wanted) = (
+        context.app.deployments.clone(),
+        caller.tenant().clone(),
+        name.clone(),
+    );
+    let limit = query.limit.unwrap_or(HISTORY_MAX).min(HISTORY_MAX);
+    let revisions = blocking(move || deployments.history(&tenant, &wanted, query.before, limit)).await??;
+    if revisions.is_empty() && query.before.is_none() {
+        return Err(no_deployment(&name));
+    }
+    Ok(json(
+        StatusCode::OK,
+        &serde_json::json!({ "name": name, "revisions": revisions }),
+    ))
+}
+
+/// One revision, with its spec.
+pub(crate) async fn revision(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, number)): Path<(String, u64)>,
+) -> Result<Response, ApiError> {
+    let (deployments, tenant) = (context.app.deployments.clone(), caller.tenant().clone());
+    let record = blocking(move || deployments.revision(&tenant, &name, number)).await??;
+    Ok(json(StatusCode::OK, &record))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiffQuery {
+    /// The revision before the other one if left out.
+    from: Option<u64>,
+    /// The live one if left out.
+    to: Option<u64>,
+}
+
+/// How two revisions differ.
+pub(crate) async fn diff(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<DiffQuery>,
+) -> Result<Response, ApiError> {
+    let (deployments, tenant) = (context.app.deployments.clone(), caller.tenant().clone());
+    let (from, to, diff) = blocking(move || {
+        let to = match query.to {
+            Some(to) => to,
+            None => deployments.live_number(&tenant, &name)?.unwrap_or_default(),
+        };
+        let from = query.from.unwrap_or_else(|| to.saturating_sub(1));
+        Ok::<_, RegistryError>((from, to, deployments.diff(&tenant, &name, from, to)?))
+    })
+    .await??;
+    Ok(json(
+        StatusCode::OK,
+        &serde_json::json!({ "from": from, "to": to, "changes": diff.changes, "left_out": diff.left_out }),
+    ))
+}
+
+/// The JSON Schema of a deployment file.
+pub(crate) async fn schema() -> Response {
+    json(StatusCode::OK, &DeploymentSpec::json_schema())
+}
+
+fn no_deployment(name: &str) -> ApiError {
+    ApiError::not_found(format!(
+        "there is no deployment `{}`",
+        caisson_registry::shown(name)
+    ))
 }
 
 /// Every deployment with its state.
-pub(crate) async fn list(State(context): State<Context>) -> Response {
-    let live = context.app.serving.list(context.tenant());
+pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Response {
+    let live = context.app.serving.list(caller.tenant());
     let deployments = context
         .app
         .serving
         .load_states()
         .into_iter()
-        .filter(|((tenant, _), _)| tenant == context.tenant())
+        .filter(|((tenant, _), _)| tenant == caller.tenant())
         .map(|((_, name), state)| {
             let revision = live.iter().find(|r| r.name() == name);
             Listed {
@@ -133,9 +273,10 @@ pub(crate) async fn list(State(context): State<Context>) -> Response {
 /// The live revision.
 pub(crate) async fn show(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let revision = context.live(&name)?;
+    let revision = context.live(caller.tenant(), &name)?;
     let body = DeploymentBody {
         name: revision.name(),
         revision: revision.number(),
@@ -149,9 +290,10 @@ pub(crate) async fn show(
 /// Stop serving.
 pub(crate) async fn delete(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    context.app.serving.delete(context.tenant(), &name).await?;
+    context.app.serving.delete(caller.tenant(), &name).await?;
     Ok(json(
         StatusCode::OK,
         &serde_json::json!({"name": name, "result": "deleted"}),
@@ -164,11 +306,11 @@ impl Context {
     /// # Errors
     ///
     /// 404; 503 while it loads after a start.
-    pub(crate) fn live(&self, name: &str) -> Result<std::sync::Arc<Revision>, ApiError> {
-        if let Some(revision) = self.app.serving.live(self.tenant(), name) {
+    pub(crate) fn live(&self, tenant: &TenantId, name: &str) -> Result<std::sync::Arc<Revision>, ApiError> {
+        if let Some(revision) = self.app.serving.live(tenant, name) {
             return Ok(revision);
         }
-        match self.app.serving.load_state(self.tenant(), name) {
+        match self.app.serving.load_state(tenant, name) {
             Some(LoadState::Loading) => Err(ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "loading",
@@ -179,10 +321,7 @@ impl Context {
                 "load-failed",
                 format!("`{name}` can't be served: {reason}"),
             )),
-            _ => Err(ApiError::not_found(format!(
-                "there is no deployment `{}`",
-                name.escape_debug()
-            ))),
+            _ => Err(no_deployment(name)),
         }
     }
 }

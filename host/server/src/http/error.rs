@@ -5,8 +5,12 @@
 //! Every other error type is turned into [`ApiError`] here, so the mapping to statuses stands in
 //! one place.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use caisson_access::AccessError;
+use caisson_audit::AuditError;
 use caisson_data::{DecodeError, code};
 use caisson_inference::ModelRejected;
 use caisson_registry::RegistryError;
@@ -19,14 +23,20 @@ use serde::Serialize;
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// What `Retry-After` says, in seconds, when the host is busy: a queue here drains in milliseconds,
 /// and one second is the header's smallest step.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// An error on its way out.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
+    /// Seconds; for 429 and 503.
+    retry_after: u64,
     body: Box<Body>,
 }
+
+/// The code of an error, on its answer, for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Code(pub(crate) &'static str);
 
 #[derive(Debug, Serialize)]
 struct Body {
@@ -80,6 +90,7 @@ impl ApiError {
         }
         Self {
             status,
+            retry_after: RETRY_AFTER_SECONDS,
             body: Box::new(Body {
                 error,
                 code,
@@ -89,6 +100,28 @@ impl ApiError {
                 violations: Vec::new(),
             }),
         }
+    }
+
+    /// 401.
+    pub(crate) fn unauthorised(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+
+    /// The same error, worth trying again after `wait`.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = wait.as_secs_f64().ceil().max(1.0) as u64;
+        self
+    }
+
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.body.code
     }
 
     /// 400.
@@ -132,8 +165,14 @@ impl IntoResponse for ApiError {
         ) {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+                .insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Code(self.body.code));
         response
     }
 }
@@ -147,6 +186,7 @@ impl From<ServingError> for ApiError {
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Quota => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Full => StatusCode::INSUFFICIENT_STORAGE,
             Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Kind::Stage => StatusCode::INTERNAL_SERVER_ERROR,
@@ -164,6 +204,33 @@ impl From<ServingError> for ApiError {
 impl From<RegistryError> for ApiError {
     fn from(error: RegistryError) -> Self {
         ServingError::from(error).into()
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        let status = match &error {
+            AccessError::Registry(_) => {
+                let AccessError::Registry(inner) = error else {
+                    return Self::internal(error);
+                };
+                return inner.into();
+            }
+            AccessError::TenantExists(_)
+            | AccessError::TenantDeleted(_)
+            | AccessError::StillOwns { .. }
+            | AccessError::Reserved { .. } => StatusCode::CONFLICT,
+            AccessError::Escalation { .. } => StatusCode::FORBIDDEN,
+            AccessError::Random(_) => return Self::internal(error),
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        Self::internal(error)
     }
 }
 

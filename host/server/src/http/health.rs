@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use caisson_registry::TenantId;
 use caisson_serving::LoadState;
 use serde::Serialize;
 
+use super::auth::MaybeCaller;
 use super::{Context, json};
 use crate::config::file::ReadyPolicy;
 
@@ -22,7 +24,10 @@ struct Ready {
     /// The server was told to stop.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     draining: bool,
-    /// The deployments that are not ready, `tenant/name`, with the reason. Absent when all are.
+    /// How many deployments are not ready. Absent when all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_ready: Option<usize>,
+    /// Those of them that the caller may see, `tenant/name`, with the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     deployments: BTreeMap<String, String>,
 }
@@ -33,8 +38,9 @@ pub(crate) async fn live() -> Response {
 }
 
 /// Every live deployment is loaded; 503, and which are not, otherwise. A deployment that failed to
-/// load is reported, and holds the server back only where the configuration says so.
-pub(crate) async fn ready(State(context): State<Context>) -> Response {
+/// load is reported, and holds the server back only where the configuration says so. Names are for
+/// who may see them: a load balancer's probe has no key, and learns a number.
+pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): MaybeCaller) -> Response {
     let draining = context.app.is_draining();
     let states = context.app.serving.load_states();
     let waits = |state: &LoadState| match state {
@@ -43,8 +49,19 @@ pub(crate) async fn ready(State(context): State<Context>) -> Response {
         LoadState::Ready => false,
     };
     let ready = !draining && !states.values().any(waits);
+    let sees = |tenant: &TenantId| {
+        context.app.developer.is_some()
+            || caller
+                .as_ref()
+                .is_some_and(|caller| caller.is_operator() || caller.tenant() == tenant)
+    };
+    let waiting = states
+        .values()
+        .filter(|state| **state != LoadState::Ready)
+        .count();
     let deployments = states
         .into_iter()
+        .filter(|((tenant, _), _)| sees(tenant))
         .filter_map(|((tenant, name), state)| {
             let why = match state {
                 LoadState::Loading => "loading".to_owned(),
@@ -62,6 +79,7 @@ pub(crate) async fn ready(State(context): State<Context>) -> Response {
     let body = Ready {
         ready,
         draining,
+        not_ready: (waiting > 0).then_some(waiting),
         deployments,
     };
     json(status, &body)

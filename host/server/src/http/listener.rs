@@ -7,13 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tower_layer::Layer as _;
+
+use super::auth::Peer;
 
 /// Connections at once. Each costs a few tens of kilobytes of buffers and a file descriptor; the
 /// usual descriptor limit is 1,024 to 65,536, and a load balancer keeps far fewer open.
@@ -52,9 +55,9 @@ pub(crate) async fn serve(
             () = &mut stop => break,
         };
         let Ok(slot) = slot else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, peer)) => (stream, peer),
                 Err(error) => {
                     tracing::warn!(%error, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -66,7 +69,7 @@ pub(crate) async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
         let connection = graceful.watch(
             builder
                 .serve_connection(TokioIo::new(stream), service)

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
 
 use axum::extract::multipart::Field;
 use axum::extract::{FromRequest as _, Multipart, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use caisson_access::Quota;
 use caisson_inference::CheckLimits;
-use caisson_registry::{Baseline, ModelRecord, ModelUpload, Outcome};
-use serde::Serialize;
+use caisson_registry::{Baseline, Lineage, ModelRecord, ModelUpload, Outcome};
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
+use super::auth::Caller;
 use super::error::ApiError;
 use super::extract::Path;
+use super::plugins::upload_limit;
 use super::{Context, blocking, body, json};
 
 /// A model's metadata is facts about its training; data belong elsewhere.
@@ -24,42 +28,22 @@ const BASELINE_BYTES_MAX: u64 = 256 << 20;
 /// A model version as clients see it.
 #[derive(Serialize)]
 struct ModelBody {
-    name: String,
-    version: u64,
-    digest: String,
-    size: u64,
-    created_at: String,
-    baseline: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signature: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<serde_json::Value>,
+    #[serde(flatten)]
+    record: ModelRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
 }
 
 impl ModelBody {
-    fn short(record: ModelRecord) -> Self {
-        Self {
-            name: record.name,
-            version: record.version,
-            digest: record.digest.to_string(),
-            size: record.size,
-            created_at: record.created_at,
-            baseline: record.baseline.is_some(),
-            signature: None,
-            metadata: None,
-            result: None,
-        }
+    /// For lists: without what may be long.
+    fn short(mut record: ModelRecord) -> Self {
+        record.signature = serde_json::Value::Null;
+        record.metadata = serde_json::Value::Null;
+        Self::long(record)
     }
 
     fn long(record: ModelRecord) -> Self {
-        let (signature, metadata) = (Some(record.signature.clone()), Some(record.metadata.clone()));
-        Self {
-            signature,
-            metadata,
-            ..Self::short(record)
-        }
+        Self { record, result: None }
     }
 }
 
@@ -69,8 +53,8 @@ struct ModelList {
 }
 
 /// The latest version of every model.
-pub(crate) async fn list(State(context): State<Context>) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), context.tenant().clone());
+pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
+    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
     let records = blocking(move || models.list(&tenant)).await??;
     Ok(json(
         StatusCode::OK,
@@ -83,9 +67,10 @@ pub(crate) async fn list(State(context): State<Context>) -> Result<Response, Api
 /// Every version of one model.
 pub(crate) async fn versions(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant, wanted) = (context.app.models.clone(), context.tenant().clone(), name.clone());
+    let (models, tenant, wanted) = (context.app.models.clone(), caller.tenant().clone(), name.clone());
     let records = blocking(move || models.versions(&tenant, &wanted)).await??;
     if records.is_empty() {
         return Err(ApiError::not_found(format!(
@@ -104,9 +89,10 @@ pub(crate) async fn versions(
 /// One version: a number, an alias, or `latest`.
 pub(crate) async fn show(
     State(context): State<Context>,
+    caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), context.tenant().clone());
+    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
     let record = blocking(move || models.resolve(&tenant, &name, &version.parse()?)).await??;
     Ok(json(StatusCode::OK, &ModelBody::long(record)))
 }
@@ -114,22 +100,25 @@ pub(crate) async fn show(
 /// Register a version from a form. 201 for a new one, 200 for one that is there already.
 pub(crate) async fn push(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    body::check_announced(request.headers(), body::MODEL_BYTES_MAX)?;
+    let state = Arc::clone(caller.principal().tenant());
+    let limit = upload_limit(&state, body::MODEL_BYTES_MAX);
+    body::check_announced(request.headers(), limit)?;
     // Before the body is read: a name that can't be used needs no upload.
     caisson_registry::check_model_name(&name)?;
     let form = Multipart::from_request(request, &()).await.map_err(|e| {
         ApiError::bad_request(
             "bad-form",
             format!(
-                "{}; send a form with `model`, `metadata` and `baseline`",
+                "{}; send a form with `model`, `metadata`, `details` and `baseline`",
                 e.body_text()
             ),
         )
     })?;
-    let parts = Parts::read(form, &context.app.uploads).await?;
+    let parts = Parts::read(form, &context.app.uploads, limit).await?;
     let Some(file) = parts.model else {
         return Err(ApiError::bad_request(
             "bad-form",
@@ -142,16 +131,29 @@ pub(crate) async fn push(
         blocking(move || caisson_inference::check(&worker, &runtime, &path, &CheckLimits::default()))
             .await??;
     let signature = serde_json::to_value(&signature).map_err(ApiError::internal)?;
-    let (models, tenant) = (context.app.models.clone(), context.tenant().clone());
+    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
+    let _one = context.app.tenant_turn(&tenant).await;
+    let usage = context.app.usage(&tenant).await?;
+    let created_by = caller.author();
     let outcome = blocking(move || {
+        let details = parts.details;
         let upload = ModelUpload {
             file: file.path.clone(),
             signature,
             metadata: parts.metadata.unwrap_or_else(|| serde_json::json!({})),
             baseline: parts.baseline,
-            ..ModelUpload::default()
+            metrics: details.metrics,
+            training_data: details.training_data_digest,
+            lineage: details.lineage,
+            description: details.description,
+            tags: details.tags,
+            created_by,
         };
-        models.register(&tenant, &name, upload)
+        let baseline = upload.baseline.as_ref().map_or(0, |b| b.bytes.len() as u64);
+        let bytes = std::fs::metadata(&file.path).map_err(ApiError::internal)?.len() + baseline;
+        state.check_amount(Quota::Models, usage.model_versions + 1)?;
+        state.check_amount(Quota::StoredBytes, usage.stored_bytes + bytes)?;
+        Ok::<_, ApiError>(models.register(&tenant, &name, upload)?)
     })
     .await??;
     let (status, result, record) = match outcome {
@@ -172,11 +174,23 @@ pub(crate) async fn push(
 struct Parts {
     model: Option<TemporaryFile>,
     metadata: Option<serde_json::Value>,
+    details: Details,
     baseline: Option<Baseline>,
 }
 
+/// What is told of a version besides the uploader's own metadata.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Details {
+    description: String,
+    tags: BTreeMap<String, String>,
+    metrics: BTreeMap<String, f64>,
+    training_data_digest: Option<String>,
+    lineage: Lineage,
+}
+
 impl Parts {
-    async fn read(mut form: Multipart, uploads: &FsPath) -> Result<Self, ApiError> {
+    async fn read(mut form: Multipart, uploads: &FsPath, limit: u64) -> Result<Self, ApiError> {
         let mut parts = Self::default();
         let mut seen: BTreeMap<String, ()> = BTreeMap::new();
         while let Some(field) = form.next_field().await.map_err(|e| bad_form(&e))? {
@@ -188,7 +202,7 @@ impl Parts {
                 ));
             }
             match name.as_str() {
-                "model" => parts.model = Some(TemporaryFile::write(field, uploads).await?),
+                "model" => parts.model = Some(TemporaryFile::write(field, uploads, limit).await?),
                 "metadata" => {
                     let bytes = bounded(field, METADATA_BYTES_MAX).await?;
                     let value: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
@@ -196,6 +210,11 @@ impl Parts {
                             ApiError::bad_request("bad-metadata", format!("metadata is no JSON object: {e}"))
                         })?;
                     parts.metadata = Some(serde_json::Value::Object(value));
+                }
+                "details" => {
+                    let bytes = bounded(field, METADATA_BYTES_MAX).await?;
+                    parts.details = serde_json::from_slice(&bytes)
+                        .map_err(|e| ApiError::bad_request("bad-details", format!("details: {e}")))?;
                 }
                 "baseline" => {
                     let bytes = bounded(field, BASELINE_BYTES_MAX).await?;
@@ -208,7 +227,7 @@ impl Parts {
                     return Err(ApiError::bad_request(
                         "bad-form",
                         format!(
-                            "the form has a part `{}`; it takes `model`, `metadata` and `baseline`",
+                            "the form has a part `{}`; it takes `model`, `metadata`, `details` and `baseline`",
                             other.escape_debug()
                         ),
                     ));
@@ -244,7 +263,7 @@ struct TemporaryFile {
 
 impl TemporaryFile {
     /// Stream a part into a file of its own.
-    async fn write(mut field: Field<'_>, folder: &FsPath) -> Result<Self, ApiError> {
+    async fn write(mut field: Field<'_>, folder: &FsPath, limit: u64) -> Result<Self, ApiError> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let this = Self {
@@ -256,10 +275,9 @@ impl TemporaryFile {
         let mut length = 0u64;
         while let Some(chunk) = field.chunk().await.map_err(|e| bad_form(&e))? {
             length += chunk.len() as u64;
-            if length > body::MODEL_BYTES_MAX {
+            if length > limit {
                 return Err(ApiError::too_large(format!(
-                    "the model is larger than {} bytes",
-                    body::MODEL_BYTES_MAX
+                    "the model is larger than the {limit} bytes that it may have"
                 )));
             }
             file.write_all(&chunk).await.map_err(ApiError::internal)?;

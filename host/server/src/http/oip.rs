@@ -11,9 +11,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use caisson_data::oip::{self, NanPolicy, ResponseHead};
 use caisson_data::{DecodeLimits, Field, Schema, oip_binary};
+use caisson_registry::TenantId;
 use caisson_serving::Revision;
 use serde::Serialize;
 
+use super::auth::Caller;
 use super::error::ApiError;
 use super::extract::Path;
 use super::{Context, body, json};
@@ -87,17 +89,23 @@ fn metadata(revision: &Revision) -> Response {
 /// Inputs and outputs of a deployment.
 pub(crate) async fn model_metadata(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(metadata(&*context.live(&name)?))
+    Ok(metadata(&*context.live(caller.tenant(), &name)?))
 }
 
 /// The same, of the revision that is live.
 pub(crate) async fn version_metadata(
     State(context): State<Context>,
+    caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    Ok(metadata(&*context.live_version(&name, &version)?))
+    Ok(metadata(&*context.live_version(
+        caller.tenant(),
+        &name,
+        &version,
+    )?))
 }
 
 #[derive(Serialize)]
@@ -109,9 +117,10 @@ struct ModelReady<'a> {
 /// 200 when the deployment serves.
 pub(crate) async fn model_ready(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    context.live(&name)?;
+    context.live(caller.tenant(), &name)?;
     Ok(json(
         StatusCode::OK,
         &ModelReady {
@@ -124,9 +133,10 @@ pub(crate) async fn model_ready(
 /// 200 when that revision serves.
 pub(crate) async fn version_ready(
     State(context): State<Context>,
+    caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    context.live_version(&name, &version)?;
+    context.live_version(caller.tenant(), &name, &version)?;
     Ok(json(
         StatusCode::OK,
         &ModelReady {
@@ -139,21 +149,28 @@ pub(crate) async fn version_ready(
 /// Predict for tensors.
 pub(crate) async fn infer(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    infer_on(&context.live(&name)?, &headers, body).await
+    infer_on(&context.live(caller.tenant(), &name)?, &headers, body).await
 }
 
 /// Predict for tensors with the revision that is live.
 pub(crate) async fn infer_version(
     State(context): State<Context>,
+    caller: Caller,
     Path((name, version)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    infer_on(&context.live_version(&name, &version)?, &headers, body).await
+    infer_on(
+        &context.live_version(caller.tenant(), &name, &version)?,
+        &headers,
+        body,
+    )
+    .await
 }
 
 async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
@@ -209,8 +226,13 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
 
 impl Context {
     /// The live revision, if it is the one of this number.
-    fn live_version(&self, name: &str, version: &str) -> Result<std::sync::Arc<Revision>, ApiError> {
-        let revision = self.live(name)?;
+    fn live_version(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        version: &str,
+    ) -> Result<std::sync::Arc<Revision>, ApiError> {
+        let revision = self.live(tenant, name)?;
         if revision.number().to_string() == version {
             return Ok(revision);
         }

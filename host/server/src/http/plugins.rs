@@ -6,14 +6,19 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use caisson_registry::signature::SignaturePolicy;
-use caisson_registry::{Outcome, PluginRecord, PluginUpload, Provenance};
+use caisson_access::{Action, Quota, Resource, TenantState};
+use caisson_registry::signature::PluginSignature;
+use caisson_registry::{
+    Outcome, PluginRecord, PluginUpload, Provenance, RegistryError, SignatureRecord, TenantId,
+    Yank as YankRecord,
+};
 use caisson_sandbox::Inspection;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::auth::{Caller, Detail};
 use super::error::ApiError;
-use super::extract::Path;
-use super::{Context, blocking, body, json};
+use super::extract::{Path, Query};
+use super::{Context, blocking, body, json, read_json};
 
 /// A plugin version as clients see it.
 #[derive(Serialize)]
@@ -27,6 +32,11 @@ struct PluginBody {
     wit_version: Option<String>,
     imports: Vec<String>,
     created_at: String,
+    provenance: Provenance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<SignatureRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    yanked: Option<YankRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +57,9 @@ impl PluginBody {
             wit_version: record.wit_version,
             imports: record.imports,
             created_at: record.created_at,
+            provenance: record.provenance,
+            signature: record.signature,
+            yanked: record.yanked,
             help: None,
             config_schema: None,
             result: None,
@@ -70,15 +83,43 @@ struct PluginList {
     plugins: Vec<PluginBody>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PushQuery {
+    /// `std`: into the shared namespace of first-party plugins, which is the operators'.
+    namespace: Option<String>,
+}
+
 /// Check and store a component. 201 for a new one, 200 for one that is there already.
 pub(crate) async fn push(
     State(context): State<Context>,
+    caller: Caller,
+    Query(query): Query<PushQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let component = body::read(&headers, body, body::PLUGIN_BYTES_MAX).await?;
-    let inspection = inspect(&context, &component).await?;
+    let owner = match query.namespace.as_deref() {
+        None => caller.tenant().clone(),
+        Some(name) if name == TenantId::std().as_str() => TenantId::std(),
+        Some(other) => {
+            return Err(ApiError::bad_request(
+                "bad-query",
+                format!(
+                    "there is no namespace `{}`; there is `std`",
+                    caisson_registry::shown(other)
+                ),
+            ));
+        }
+    };
+    // Before the body: who may push nothing sends nothing.
+    caller.allow_on(Action::PluginPush, &owner, Resource::ANY_NAME)?;
+    let state = Arc::clone(caller.principal().tenant());
+    let limit = upload_limit(&state, body::PLUGIN_BYTES_MAX);
+    let component = body::read(&headers, body, limit).await?;
+    body::check_digest(&headers, &component)?;
+    let inspection = inspect(&context, &owner, &component).await?;
     let manifest = inspection.manifest;
+    caller.allow_on(Action::PluginPush, &owner, &manifest.name)?;
     jsonschema::validator_for(&manifest.config_schema).map_err(|e| {
         ApiError::bad_request(
             "manifest-invalid",
@@ -93,36 +134,111 @@ pub(crate) async fn push(
         help: manifest.help,
         imports: inspection.imports,
         wit_version: inspection.wit_version,
-        provenance: Provenance::default(),
-        signature: None,
+        provenance: Provenance {
+            uploaded_by: Some(caller.author()),
+            uploaded_from: caller.peer().map(|peer| peer.to_string()),
+        },
+        signature: signature(&headers)?,
     };
-    let (plugins, tenant) = (context.app.plugins.clone(), context.tenant().clone());
-    let outcome =
-        blocking(move || plugins.put(&tenant, upload, &component, &SignaturePolicy::default())).await??;
+    let policy = state.settings().signature_policy()?;
+    let _one = context.app.tenant_turn(&owner).await;
+    let usage = context.app.usage(&owner).await?;
+    let plugins = context.app.plugins.clone();
+    let outcome = blocking(move || {
+        let known = plugins.versions(&owner, &upload.name)?;
+        if !known
+            .iter()
+            .any(|record| record.version.to_string() == upload.version)
+        {
+            state.check_amount(Quota::Plugins, usage.plugin_versions + 1)?;
+            state.check_amount(Quota::StoredBytes, usage.stored_bytes + component.len() as u64)?;
+        }
+        Ok::<_, ApiError>(plugins.put(&owner, upload, &component, &policy)?)
+    })
+    .await??;
     let (status, result, record) = match outcome {
         Outcome::Created(record) => (StatusCode::CREATED, "created", record),
         Outcome::Unchanged(record) => (StatusCode::OK, "unchanged", record),
     };
-    Ok(json(
+    let detail = format!("{}@{} {} {result}", record.name, record.version, record.digest);
+    let mut response = json(
         status,
         &PluginBody {
             result: Some(result),
             ..PluginBody::long(record)
         },
-    ))
+    );
+    response.extensions_mut().insert(Detail(detail));
+    Ok(response)
+}
+
+/// The smaller of the route's bound and the tenant's quota.
+pub(crate) fn upload_limit(state: &TenantState, route: u64) -> u64 {
+    state
+        .quotas()
+        .upload_bytes
+        .map_or(route, |quota| quota.min(route))
+}
+
+fn signature(headers: &HeaderMap) -> Result<Option<PluginSignature>, ApiError> {
+    let Some(value) = headers.get("caisson-signature") else {
+        return Ok(None);
+    };
+    let text = value
+        .to_str()
+        .map_err(|_| ApiError::bad_request("bad-signature", "the header Caisson-Signature is no text"))?;
+    match text.parse() {
+        Ok(signature) => Ok(Some(signature)),
+        Err(error) => Err(RegistryError::Signature(error).into()),
+    }
 }
 
 /// Look at an upload; a `describe` that burns gives way to requests.
-async fn inspect(context: &Context, component: &Bytes) -> Result<Inspection, ApiError> {
-    let meter = context.app.meters.of(context.tenant());
+async fn inspect(context: &Context, owner: &TenantId, component: &Bytes) -> Result<Inspection, ApiError> {
+    let meter = context.app.meters.of(owner);
     let (sandbox, component, account) = (context.app.sandbox.clone(), component.clone(), Arc::clone(&meter));
     let look = async move { sandbox.inspect(&component, &account).await };
     Ok(context.app.sandbox.fair(&meter, look).await?)
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Yank {
+    why: String,
+}
+
+/// Let nothing new choose a version.
+pub(crate) async fn yank(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let yank: Yank = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    let (plugins, tenant, by) = (
+        context.app.plugins.clone(),
+        caller.tenant().clone(),
+        caller.author(),
+    );
+    let record = blocking(move || plugins.yank(&tenant, &name, &version, &by, &yank.why)).await??;
+    Ok(json(StatusCode::OK, &PluginBody::long(record)))
+}
+
+/// Let a yanked version be chosen again.
+pub(crate) async fn unyank(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
+    let record = blocking(move || plugins.unyank(&tenant, &name, &version)).await??;
+    Ok(json(StatusCode::OK, &PluginBody::long(record)))
+}
+
 /// All versions of all plugins.
-pub(crate) async fn list(State(context): State<Context>) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), context.tenant().clone());
+pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
+    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
     let records = blocking(move || plugins.list(&tenant)).await??;
     Ok(json(
         StatusCode::OK,
@@ -135,13 +251,10 @@ pub(crate) async fn list(State(context): State<Context>) -> Result<Response, Api
 /// All versions of one plugin.
 pub(crate) async fn versions(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant, wanted) = (
-        context.app.plugins.clone(),
-        context.tenant().clone(),
-        name.clone(),
-    );
+    let (plugins, tenant, wanted) = (context.app.plugins.clone(), caller.tenant().clone(), name.clone());
     let records = blocking(move || plugins.versions(&tenant, &wanted)).await??;
     if records.is_empty() {
         return Err(ApiError::not_found(format!(
@@ -160,9 +273,10 @@ pub(crate) async fn versions(
 /// The version that a requirement resolves to.
 pub(crate) async fn show(
     State(context): State<Context>,
+    caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), context.tenant().clone());
+    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
     let record = blocking(move || plugins.resolve(&tenant, &format!("{name}@{version}"))).await??;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
 }

@@ -9,6 +9,7 @@ use caisson_sandbox::DriftStatus;
 use caisson_serving::{MonitorReport, Revision, worst};
 use serde::Serialize;
 
+use super::auth::Caller;
 use super::error::{ApiError, ViolationBody};
 use super::extract::Path;
 use super::{Context, body, json, json_bytes, media_type};
@@ -20,11 +21,12 @@ const DRIFT_ROWS_MAX: usize = 1_000_000;
 /// Predict for rows JSON or CSV.
 pub(crate) async fn predict(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let revision = context.live(&name)?;
+    let revision = context.live(caller.tenant(), &name)?;
     let bytes = body::read(&headers, body, body::PREDICT_BYTES_MAX).await?;
     let batch = decode(&headers, &bytes, &revision, &DecodeLimits::default())?;
     let prediction = revision.predict(batch).await?;
@@ -52,11 +54,12 @@ struct DriftBody {
 /// Run every monitor on the rows of the body.
 pub(crate) async fn drift(
     State(context): State<Context>,
+    caller: Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let revision = context.live(&name)?;
+    let revision = context.live(caller.tenant(), &name)?;
     let bytes = body::read(&headers, body, body::PREDICT_BYTES_MAX).await?;
     let limits = DecodeLimits {
         rows_max: DRIFT_ROWS_MAX,

@@ -59,7 +59,7 @@ impl System {
         let runtime = Runtime::load(&library).unwrap();
         let parts = Parts {
             sandbox: sandbox.unwrap(),
-            meters: Arc::new(Meters::default()),
+            meters: Arc::new(Meters::new(|_| Arc::default())),
             cache: Arc::new(ModelCache::new(runtime, SessionOptions::default())),
             plugins: Plugins::new(store.clone()),
             models: Models::new(store.clone()),

@@ -1,0 +1,176 @@
+//! `/v1/audit` and `/v1/backup`: streams of what is kept.
+//!
+//! A key sees its own tenant's records; an operator's sees all, and any one tenant's.
+
+use std::io::{self, Write};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use caisson_access::{Action, Resource};
+use caisson_audit::{Filter, Outcome, TAIL_RECORDS_MAX};
+use caisson_registry::TenantId;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::json as value;
+use tokio::sync::mpsc;
+
+use super::auth::Caller;
+use super::error::ApiError;
+use super::extract::Query;
+use super::{Context, blocking, json};
+
+/// Records of a tail, unless asked for more.
+const TAIL_RECORDS: usize = 20;
+/// Chunks on their way to a client that is slow to read; with [`CHUNK_BYTES`] 512 KiB.
+const CHUNKS_MAX: usize = 8;
+/// Bytes gathered before they are sent.
+const CHUNK_BYTES: usize = 64 << 10;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuditQuery {
+    tail: Option<usize>,
+    tenant: Option<String>,
+    key_id: Option<String>,
+    action: Option<String>,
+    outcome: Option<Outcome>,
+    from: Option<String>,
+    to: Option<String>,
+    before: Option<u64>,
+}
+
+impl AuditQuery {
+    /// What the caller may see of what it asks for.
+    fn filter(self, caller: &Caller) -> Result<Filter, ApiError> {
+        let tenant = match (&self.tenant, caller.is_operator()) {
+            (None, true) => {
+                caller.allow(Action::AuditRead, Resource::ANY_NAME)?;
+                None
+            }
+            (None, false) => {
+                caller.allow(Action::AuditRead, Resource::ANY_NAME)?;
+                Some(caller.tenant().to_string())
+            }
+            (Some(name), _) => {
+                let owner: TenantId = name.parse().map_err(|_| super::auth::no_tenant(name))?;
+                caller.allow_on(Action::AuditRead, &owner, Resource::ANY_NAME)?;
+                Some(owner.to_string())
+            }
+        };
+        let time = |name: &str, text: Option<String>| {
+            text.map(|text| {
+                text.parse().map_err(|e| {
+                    ApiError::bad_request("bad-query", format!("`{name}` is no RFC 3339 time: {e}"))
+                })
+            })
+            .transpose()
+        };
+        Ok(Filter {
+            tenant,
+            key_id: self.key_id,
+            action: self.action,
+            outcome: self.outcome,
+            from: time("from", self.from)?,
+            to: time("to", self.to)?,
+            before: self.before,
+        })
+    }
+}
+
+/// The newest records, oldest first.
+pub(crate) async fn tail(
+    State(context): State<Context>,
+    caller: Caller,
+    Query(query): Query<AuditQuery>,
+) -> Result<Response, ApiError> {
+    let count = query.tail.unwrap_or(TAIL_RECORDS).min(TAIL_RECORDS_MAX);
+    let filter = query.filter(&caller)?;
+    let log = context.app.audit.clone();
+    let records = blocking(move || log.tail(count, &filter)).await??;
+    Ok(json(StatusCode::OK, &value!({ "records": records })))
+}
+
+/// All records that the filter admits, one JSON object a line.
+pub(crate) async fn export(
+    State(context): State<Context>,
+    caller: Caller,
+    Query(query): Query<AuditQuery>,
+) -> Result<Response, ApiError> {
+    let filter = query.filter(&caller)?;
+    let log = context.app.audit.clone();
+    Ok(streamed("application/x-ndjson", move |output| {
+        log.export(&filter, output).map(drop).map_err(io::Error::other)
+    }))
+}
+
+/// Is the log as it was written? For operators: it is one log of all tenants.
+pub(crate) async fn verify(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
+    let system: TenantId = caisson_access::SYSTEM_TENANT.parse()?;
+    if context.app.developer.is_some() {
+        caller.allow(Action::AuditRead, Resource::ANY_NAME)?;
+    } else {
+        caller.allow_on(Action::AuditRead, &system, Resource::ANY_NAME)?;
+    }
+    let log = context.app.audit.clone();
+    let report = blocking(move || log.verify()).await??;
+    let whole = report.is_whole();
+    let mut body = serde_json::to_value(&report).map_err(ApiError::internal)?;
+    if let Some(map) = body.as_object_mut() {
+        map.insert("whole".to_owned(), whole.into());
+    }
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// Everything that is stored, as one tar, while the server serves.
+pub(crate) async fn backup(State(context): State<Context>) -> Response {
+    let store = context.app.store.clone();
+    streamed("application/x-tar", move |output| {
+        let report = store.backup_to(output).map_err(io::Error::other)?;
+        tracing::info!(?report, "a backup was written");
+        Ok(())
+    })
+}
+
+/// An answer whose body a thread writes as fast as the client reads. An error cuts the body off, which
+/// every client notices: the last chunk is missing.
+fn streamed(
+    media_type: &'static str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Response {
+    let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+    tokio::task::spawn_blocking(move || {
+        let mut output = io::BufWriter::with_capacity(CHUNK_BYTES, Chunks(sender.clone()));
+        let written = write(&mut output).and_then(|()| output.flush());
+        if let Err(error) = written {
+            tracing::error!(%error, "a streamed answer was cut off");
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    let body = stream::unfold(receiver, |mut receiver| async move {
+        let chunk = receiver.recv().await?;
+        Some((chunk, receiver))
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// Writes into the channel; an error when the client is gone.
+struct Chunks(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client went away"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

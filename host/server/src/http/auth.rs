@@ -1,0 +1,430 @@
+//! Who may do what: the rule of each route, and what happens around every request because of it.
+//!
+//! [`guard`] stands before every handler. It finds out who calls ([`Caller`]), asks whether they may
+//! ([`Rule`]), lets the request in under its tenant's quotas, and afterwards puts changes and refusals
+//! into the audit log. A handler that learns only from the body what it is about has the rule
+//! [`Rule::Asks`] and calls [`Caller::allow`] itself; an answer of success without that is a defect,
+//! and is answered as one.
+//!
+//! What belongs to another tenant doesn't exist here: every lookup is in the caller's own tenant, and
+//! where a path names a tenant, another's is the same 404 as none.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use caisson_access::{Action, AuthError, Decision, Kind, OverQuota, Principal, Reason, Resource, Role};
+use caisson_audit::{Actor, Event, Outcome};
+use caisson_registry::TenantId;
+
+use super::error::ApiError;
+use super::{Context, blocking};
+
+/// Bytes of a caller's `X-Request-Id`: a UUID has 36.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Everyone, without a key. What it answers says nothing of any tenant.
+    Public,
+    /// Everyone; a handler shows more to who has a key.
+    Known,
+    /// Everyone with a key.
+    AnyKey,
+    /// Who may do this to the caller's own tenant's thing in the path's `{name}`, or to all of them.
+    On(Action),
+    /// Who may do this to the tenant in the path's `{tenant}`.
+    Tenant(Action),
+    /// Who may do this to the server as a whole.
+    Server(Action),
+    /// The handler asks for this once it knows what it is about.
+    Asks(Action),
+}
+
+impl Rule {
+    /// What the audit log calls it; nothing for rules that let everyone in.
+    pub(crate) fn action(self) -> Option<Action> {
+        match self {
+            Self::Public | Self::Known | Self::AnyKey => None,
+            Self::On(action) | Self::Tenant(action) | Self::Server(action) | Self::Asks(action) => {
+                Some(action)
+            }
+        }
+    }
+}
+
+/// The peer of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Who makes a request.
+#[derive(Clone)]
+pub(crate) struct Caller(Arc<Request_>);
+
+struct Request_ {
+    principal: Arc<Principal>,
+    context: Context,
+    peer: Option<SocketAddr>,
+    request_id: Option<String>,
+    /// What it turned out to be about.
+    resource: OnceLock<(TenantId, String)>,
+    asked: AtomicBool,
+    /// Nothing is changed, whatever the action: a dry run.
+    harmless: AtomicBool,
+}
+
+impl Caller {
+    /// The caller's tenant, whose things every name means.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        self.0.principal.tenant().id()
+    }
+
+    /// The caller.
+    pub(crate) fn principal(&self) -> &Arc<Principal> {
+        &self.0.principal
+    }
+
+    /// The peer of the connection.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer
+    }
+
+    /// How records name the caller: the key's name and id.
+    pub(crate) fn author(&self) -> String {
+        let principal = &self.0.principal;
+        format!("{} ({})", principal.key_name(), principal.key_id())
+    }
+
+    /// Is it one of the platform's operators?
+    pub(crate) fn is_operator(&self) -> bool {
+        self.tenant().as_str() == caisson_access::SYSTEM_TENANT && self.0.principal.role() == Role::Admin
+    }
+
+    /// May the caller do this to a thing of its tenant?
+    ///
+    /// # Errors
+    ///
+    /// 403, and which policy or role is missing.
+    pub(crate) fn allow(&self, action: Action, name: &str) -> Result<(), ApiError> {
+        self.allow_on(action, &self.tenant().clone(), name)
+    }
+
+    /// May the caller do this to a thing of a tenant?
+    ///
+    /// # Errors
+    ///
+    /// 403 for the caller's own tenant; 404 for another.
+    pub(crate) fn allow_on(&self, action: Action, owner: &TenantId, name: &str) -> Result<(), ApiError> {
+        self.0.asked.store(true, Ordering::Relaxed);
+        let _ = self.0.resource.set((owner.clone(), name.to_owned()));
+        permit(&self.0.context, &self.0.principal, action, owner, name)
+    }
+
+    /// This request changes nothing, whatever it was sent to.
+    pub(crate) fn is_harmless(&self) {
+        self.0.harmless.store(true, Ordering::Relaxed);
+    }
+}
+
+impl FromRequestParts<Context> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Context) -> Result<Self, ApiError> {
+        match parts.extensions.get::<Self>() {
+            Some(caller) => Ok(caller.clone()),
+            None => Err(ApiError::internal(
+                "a handler wants a caller, and its route has none",
+            )),
+        }
+    }
+}
+
+/// The caller, if there is one.
+pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
+
+impl FromRequestParts<Context> for MaybeCaller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Context) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.extensions.get::<Caller>().cloned()))
+    }
+}
+
+/// Stands before a handler; see the module.
+pub(crate) async fn guard(
+    State((context, rule)): State<(Context, Rule)>,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let principal = match principal(&context, request.headers()) {
+        Ok(principal) => Some(principal),
+        Err(_) if matches!(rule, Rule::Public) => None,
+        Err(None) if matches!(rule, Rule::Known) => None,
+        Err(error) => {
+            let refusal = unauthorised(error);
+            note_stranger(&context, rule, peer, &refusal);
+            return refusal.into_response();
+        }
+    };
+    let Some(principal) = principal else {
+        return next.run(request).await;
+    };
+    let caller = Caller(Arc::new(Request_ {
+        request_id: request_id(request.headers()),
+        principal,
+        context,
+        peer,
+        resource: OnceLock::new(),
+        asked: AtomicBool::new(false),
+        harmless: AtomicBool::new(false),
+    }));
+    let response = match admit(&caller, rule, &params) {
+        Ok(_admission) => {
+            request.extensions_mut().insert(caller.clone());
+            let response = next.run(request).await;
+            checked(&caller, rule, response)
+        }
+        Err(error) => error.into_response(),
+    };
+    audit(&caller, rule, response).await
+}
+
+/// The caller's key, or the developer that `--dev` lets everyone be. `Err(None)`: no key was sent.
+fn principal(context: &Context, headers: &HeaderMap) -> Result<Arc<Principal>, Option<AuthError>> {
+    if let Some(developer) = &context.app.developer {
+        return Ok(Arc::clone(developer));
+    }
+    let value = headers.get(header::AUTHORIZATION).ok_or(None)?;
+    let key = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, key)| key.trim())
+        .ok_or(Some(AuthError::Malformed))?;
+    context.app.access.authenticate(key).map_err(Some)
+}
+
+fn unauthorised(error: Option<AuthError>) -> ApiError {
+    match error {
+        None => ApiError::unauthorised(
+            "no-key",
+            "this needs a key: send `Authorization: Bearer csn_…`; `caisson key create` makes one",
+        ),
+        Some(AuthError::Suspended) => ApiError::new(
+            StatusCode::FORBIDDEN,
+            AuthError::Suspended.code(),
+            AuthError::Suspended.to_string(),
+        ),
+        Some(error) => ApiError::unauthorised(error.code(), error.to_string()),
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    (id.len() <= REQUEST_ID_BYTES_MAX).then(|| id.to_owned())
+}
+
+/// Permission, then quota.
+fn admit(
+    caller: &Caller,
+    rule: Rule,
+    params: &RawPathParams,
+) -> Result<Option<caisson_access::Admission>, ApiError> {
+    let param = |key: &str| params.iter().find(|(k, _)| *k == key).map(|(_, value)| value);
+    match rule {
+        Rule::Public | Rule::Known | Rule::AnyKey | Rule::Asks(_) => {}
+        Rule::On(action) => caller.allow(action, param("name").unwrap_or(Resource::ANY_NAME))?,
+        Rule::Tenant(action) => {
+            let name = param("tenant").unwrap_or_default();
+            let unknown = || no_tenant(name);
+            let owner: TenantId = name.parse().map_err(|_| unknown())?;
+            caller.allow_on(action, &owner, Resource::ANY_NAME)?;
+        }
+        Rule::Server(action) => {
+            let system: TenantId = caisson_access::SYSTEM_TENANT.parse()?;
+            caller.allow_on(action, &system, Resource::ANY_NAME)?;
+        }
+    }
+    if !is_metered(rule) {
+        return Ok(None);
+    }
+    let admission = caller.0.principal.tenant().admit(Instant::now())?;
+    Ok(Some(admission))
+}
+
+/// Keys and policies can be managed whatever load a tenant makes: they are the way out of it.
+fn is_metered(rule: Rule) -> bool {
+    rule.action()
+        .is_some_and(|action| matches!(action.kind(), Kind::Plugin | Kind::Model | Kind::Deployment))
+}
+
+fn permit(
+    context: &Context,
+    principal: &Principal,
+    action: Action,
+    owner: &TenantId,
+    name: &str,
+) -> Result<(), ApiError> {
+    match context
+        .app
+        .access
+        .authorize(principal, action, &Resource::new(owner, name))
+    {
+        Decision::Allow => Ok(()),
+        Decision::Deny(refusal) => Err(match refusal.reason {
+            Reason::OtherTenant => no_tenant(owner.as_str()),
+            _ => ApiError::new(StatusCode::FORBIDDEN, refusal.code(), refusal.to_string()),
+        }),
+    }
+}
+
+/// The answer for a tenant that isn't there, and for one that isn't the caller's.
+pub(crate) fn no_tenant(name: &str) -> ApiError {
+    ApiError::not_found(format!("there is no tenant `{}`", caisson_registry::shown(name)))
+}
+
+/// A success that nobody was asked about must not leave.
+fn checked(caller: &Caller, rule: Rule, response: Response) -> Response {
+    let asks = matches!(rule, Rule::Asks(_));
+    if asks && response.status().is_success() && !caller.0.asked.load(Ordering::Relaxed) {
+        return ApiError::internal(format!("a handler with the rule {rule:?} asked nobody")).into_response();
+    }
+    response
+}
+
+/// Put a change or a refusal into the audit log. A change is on disk there before its answer leaves.
+async fn audit(caller: &Caller, rule: Rule, response: Response) -> Response {
+    let Some(action) = rule.action() else {
+        return response;
+    };
+    let status = response.status();
+    let refused = matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::INSUFFICIENT_STORAGE
+    );
+    let changes = action.changes() && !caller.0.harmless.load(Ordering::Relaxed);
+    let asked_for =
+        caller.0.principal.tenant().settings().log_predictions && action == Action::DeploymentPredict;
+    if !changes && !refused && !asked_for {
+        return response;
+    }
+    let event = event(caller, action, &response);
+    let log = caller.0.context.app.audit.clone();
+    if !changes || refused {
+        log.append_batched(event);
+        return response;
+    }
+    match blocking(move || log.append(event)).await {
+        Ok(Ok(_)) => response,
+        Ok(Err(error)) => unaudited(&error, response),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// The change is made, and nobody would find it in the log: its caller has to know.
+fn unaudited(error: &caisson_audit::AuditError, response: Response) -> Response {
+    tracing::error!(%error, "the audit log can't be written");
+    if !response.status().is_success() {
+        return response;
+    }
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "audit-failed",
+        format!("the change was made, and its audit record can't be written: {error}"),
+    )
+    .into_response()
+}
+
+fn event(caller: &Caller, action: Action, response: &Response) -> Event {
+    let principal = &caller.0.principal;
+    let status = response.status();
+    let (tenant, resource) = match caller.0.resource.get() {
+        Some((owner, name)) => (owner.to_string(), format!("{}:{name}", action.kind().as_str())),
+        None => (caller.tenant().to_string(), action.kind().as_str().to_owned()),
+    };
+    let detail = response.extensions().get::<Detail>().map_or("", |d| d.0.as_str());
+    Event {
+        // A stranger to a tenant leaves a trace with its own.
+        tenant: Some(if status == StatusCode::NOT_FOUND {
+            caller.tenant().to_string()
+        } else {
+            tenant
+        }),
+        actor: Actor::Key {
+            key_id: principal.key_id().to_owned(),
+            key_name: principal.key_name().to_owned(),
+            role: principal.role().to_string(),
+        },
+        from: caller.0.peer,
+        action: action.as_str().to_owned(),
+        resource,
+        outcome: outcome(status),
+        status: status.as_u16(),
+        code: response
+            .extensions()
+            .get::<super::error::Code>()
+            .map(|c| c.0.to_owned()),
+        detail: detail.to_owned(),
+        request_id: caller.0.request_id.clone(),
+    }
+}
+
+fn outcome(status: StatusCode) -> Outcome {
+    if status.is_success() {
+        Outcome::Done
+    } else if status.is_server_error() {
+        Outcome::Failed
+    } else {
+        Outcome::Refused
+    }
+}
+
+/// What the audit log says of an answer besides its status.
+#[derive(Debug, Clone)]
+pub(crate) struct Detail(pub(crate) String);
+
+/// Without a key nobody's records can be written to but the host's.
+fn note_stranger(context: &Context, rule: Rule, peer: Option<SocketAddr>, refusal: &ApiError) {
+    context.app.audit.append_batched(Event {
+        tenant: None,
+        actor: Actor::Anonymous,
+        from: peer,
+        action: rule.action().map_or("any", Action::as_str).to_owned(),
+        resource: rule.action().map_or("server", |a| a.kind().as_str()).to_owned(),
+        outcome: Outcome::Refused,
+        status: refusal.status().as_u16(),
+        code: Some(refusal.code().to_owned()),
+        detail: String::new(),
+        request_id: None,
+    });
+}
+
+impl From<OverQuota> for ApiError {
+    fn from(over: OverQuota) -> Self {
+        use caisson_access::Quota;
+        let status = match (over.quota, over.retry_after) {
+            (Quota::UploadBytes, _) => StatusCode::PAYLOAD_TOO_LARGE,
+            (_, Some(_)) => StatusCode::TOO_MANY_REQUESTS,
+            (Quota::ConcurrentRequests | Quota::MemoryBytes, None) => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::INSUFFICIENT_STORAGE,
+        };
+        let error = Self::new(status, over.code(), over.to_string());
+        match over.retry_after {
+            Some(wait) => error.retry_after(wait),
+            None => error,
+        }
+    }
+}

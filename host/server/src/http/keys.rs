@@ -1,0 +1,56 @@
+//! `/v1/tenants/{tenant}/keys`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use caisson_access::NewKey;
+use caisson_registry::TenantId;
+use serde_json::json as value;
+
+use super::auth::Caller;
+use super::error::ApiError;
+use super::extract::Path;
+use super::{Context, blocking, body, json, read_json};
+
+/// A tenant's keys, without their secrets.
+pub(crate) async fn list(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+) -> Result<Response, ApiError> {
+    let access = context.app.access.clone();
+    let keys = blocking(move || access.keys(&tenant)).await??;
+    Ok(json(StatusCode::OK, &value!({ "keys": keys })))
+}
+
+/// Make a key. This answer is the only place where its text ever is.
+pub(crate) async fn create(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(tenant): Path<TenantId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let new: NewKey = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    let access = context.app.access.clone();
+    let (record, text) = blocking(move || access.create_key(&tenant, new, caller.principal())).await??;
+    let mut response = json(
+        StatusCode::CREATED,
+        &value!({ "key": text.expose(), "record": record }),
+    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// Take a key back. When this answers, nobody gets in with it.
+pub(crate) async fn revoke(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((tenant, id)): Path<(TenantId, String)>,
+) -> Result<Response, ApiError> {
+    let access = context.app.access.clone();
+    let record = blocking(move || access.revoke_key(&tenant, &id, caller.principal())).await??;
+    Ok(json(StatusCode::OK, &record))
+}

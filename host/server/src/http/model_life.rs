@@ -1,0 +1,280 @@
+//! What happens to a model version after it is registered: description and tags, aliases, approval,
+//! deletion.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use caisson_access::Action;
+use caisson_registry::{ModelRecord, Stage, TenantId, Transition, VersionRef};
+use serde::{Deserialize, Deserializer};
+use serde_json::json as value;
+
+use super::auth::Caller;
+use super::error::ApiError;
+use super::extract::{Path, Query};
+use super::{Context, blocking, body, json, read_json};
+
+/// Entries of a history in one answer.
+const HISTORY_MAX: usize = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Update {
+    description: Option<String>,
+    /// `null` removes a tag.
+    #[serde(default)]
+    tags: BTreeMap<String, Option<String>>,
+}
+
+/// Change what people wrote about a version.
+pub(crate) async fn update(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, u64)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let update: Update = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    if update.description.is_none() && update.tags.is_empty() {
+        return Err(ApiError::bad_request(
+            "bad-body",
+            "name a `description` or `tags` to change",
+        ));
+    }
+    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
+    let record: ModelRecord = blocking(move || {
+        let mut record = None;
+        if let Some(description) = &update.description {
+            record = Some(models.set_description(&tenant, &name, version, description)?);
+        }
+        match record {
+            Some(record) if update.tags.is_empty() => Ok(record),
+            _ => models.set_tags(&tenant, &name, version, &update.tags),
+        }
+    })
+    .await??;
+    Ok(json(StatusCode::OK, &record))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Why {
+    #[serde(default)]
+    why: String,
+}
+
+/// Delete a version that no alias and no live deployment uses.
+pub(crate) async fn delete(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, u64)>,
+    Query(query): Query<Why>,
+) -> Result<Response, ApiError> {
+    let (models, tenant, by) = (
+        context.app.models.clone(),
+        caller.tenant().clone(),
+        caller.author(),
+    );
+    let deletion = blocking(move || models.delete(&tenant, &name, version, &by, &query.why)).await??;
+    Ok(json(StatusCode::OK, &deletion))
+}
+
+/// Where each alias points, and how it came there.
+pub(crate) async fn aliases(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
+    let (aliases, history) = blocking(move || {
+        let aliases = models.aliases(&tenant, &name)?;
+        Ok::<_, caisson_registry::RegistryError>((
+            aliases,
+            models.alias_history(&tenant, &name, 0, HISTORY_MAX)?,
+        ))
+    })
+    .await??;
+    Ok(json(
+        StatusCode::OK,
+        &value!({ "aliases": aliases, "history": history }),
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetAlias {
+    version: u64,
+    /// Where the alias points now, as far as the caller knows. `null`: nowhere; left out: it doesn't
+    /// matter.
+    #[serde(default, deserialize_with = "present")]
+    expect: Option<Option<u64>>,
+}
+
+/// A key that is there, whatever its value.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Point an alias at a version, which is loaded and run once before.
+pub(crate) async fn set_alias(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, alias)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let wanted: SetAlias = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    move_alias(
+        &context,
+        &caller,
+        &name,
+        &alias,
+        Some(wanted.version),
+        wanted.expect,
+    )
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expect {
+    expect: Option<u64>,
+}
+
+/// Remove an alias.
+pub(crate) async fn remove_alias(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, alias)): Path<(String, String)>,
+    Query(query): Query<Expect>,
+) -> Result<Response, ApiError> {
+    let expect = query.expect.map(Some);
+    move_alias(&context, &caller, &name, &alias, None, expect).await
+}
+
+async fn move_alias(
+    context: &Context,
+    caller: &Caller,
+    name: &str,
+    alias: &str,
+    to: Option<u64>,
+    expect: Option<Option<u64>>,
+) -> Result<Response, ApiError> {
+    let tenant = caller.tenant();
+    let settings = caller.principal().tenant().settings();
+    if settings.protected_aliases.contains(alias) {
+        caller.allow(Action::ModelSetProtectedAlias, name)?;
+        if let Some(version) = to {
+            check_approved(context, tenant, name, alias, version).await?;
+        }
+    } else {
+        caller.allow(Action::ModelSetAlias, name)?;
+    }
+    let expect = match expect {
+        Some(expect) => expect,
+        None => {
+            let (models, owner, model) = (context.app.models.clone(), tenant.clone(), name.to_owned());
+            blocking(move || models.aliases(&owner, &model))
+                .await??
+                .get(alias)
+                .copied()
+        }
+    };
+    let moved = context
+        .app
+        .serving
+        .set_alias(tenant, name, alias, to, expect, &caller.author())
+        .await?;
+    Ok(json(StatusCode::OK, &moved))
+}
+
+/// A protected alias leads to approved versions only.
+async fn check_approved(
+    context: &Context,
+    tenant: &TenantId,
+    name: &str,
+    alias: &str,
+    version: u64,
+) -> Result<(), ApiError> {
+    let (models, owner, model) = (context.app.models.clone(), tenant.clone(), name.to_owned());
+    let record = blocking(move || models.resolve(&owner, &model, &VersionRef::Number(version))).await??;
+    if record.stage == Stage::Approved {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::CONFLICT,
+        "not-approved",
+        format!(
+            "the alias `{alias}` is protected, and {name}@{version} is {}, not approved: `caisson model approve` first",
+            record.stage
+        ),
+    ))
+}
+
+/// How far a version is approved, and by whom.
+pub(crate) async fn stage(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, u64)>,
+) -> Result<Response, ApiError> {
+    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
+    let (stage, history) = blocking(move || {
+        let record = models.resolve(&tenant, &name, &VersionRef::Number(version))?;
+        let history = models.transitions(&tenant, &name, version, 0, HISTORY_MAX)?;
+        Ok::<_, caisson_registry::RegistryError>((record.stage, history))
+    })
+    .await??;
+    Ok(json(
+        StatusCode::OK,
+        &value!({ "stage": stage, "history": history }),
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    to: Stage,
+    #[serde(default)]
+    why: String,
+    expected: Option<Stage>,
+}
+
+/// Take a version to another stage. Approving, and refusing what waits for approval, is the
+/// approver's; the rest is the developer's.
+pub(crate) async fn transition(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, u64)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let step: Step = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    let action = match step.to {
+        Stage::Approved => Action::ModelApprove,
+        // From `pending`, the only stage that leads there.
+        Stage::Draft => Action::ModelReject,
+        Stage::Pending => Action::ModelSubmit,
+        Stage::Archived => Action::ModelArchive,
+    };
+    caller.allow(action, &name)?;
+    let (models, tenant, by) = (
+        context.app.models.clone(),
+        caller.tenant().clone(),
+        caller.author(),
+    );
+    let taken = blocking(move || {
+        let transition = Transition {
+            to: step.to,
+            by: &by,
+            why: &step.why,
+            expected_from: step.expected,
+            four_eyes: true,
+        };
+        models.transition(&tenant, &name, version, transition)
+    })
+    .await??;
+    Ok(json(StatusCode::OK, &taken))
+}

@@ -1,0 +1,162 @@
+//! `/v1/tenants` and `/v1/whoami`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use caisson_access::{Access, AccessError, NewTenant, Quotas, Settings, TenantRecord};
+use caisson_registry::TenantId;
+use serde_json::json as value;
+
+use super::auth::Caller;
+use super::error::ApiError;
+use super::extract::Path;
+use super::{Context, blocking, body, json, read_json};
+
+/// Who the caller's key is.
+pub(crate) async fn whoami(caller: Caller) -> Response {
+    let principal = caller.principal();
+    let body = value!({
+        "tenant": caller.tenant(),
+        "key": {
+            "id": principal.key_id(),
+            "name": principal.key_name(),
+            "role": principal.role(),
+            "deployments": principal.deployments(),
+        },
+        "operator": caller.is_operator(),
+    });
+    json(StatusCode::OK, &body)
+}
+
+/// Every tenant.
+pub(crate) async fn list(State(context): State<Context>) -> Result<Response, ApiError> {
+    let access = context.app.access.clone();
+    let tenants = blocking(move || access.tenants()).await??;
+    Ok(json(StatusCode::OK, &value!({ "tenants": tenants })))
+}
+
+/// Make a tenant.
+pub(crate) async fn create(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let new: NewTenant = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    let record = change(&context, move |access| access.create_tenant(new)).await?;
+    Ok(json(StatusCode::CREATED, &record))
+}
+
+/// One tenant.
+pub(crate) async fn show(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+) -> Result<Response, ApiError> {
+    let access = context.app.access.clone();
+    let record = blocking(move || access.tenant(&tenant)).await??;
+    Ok(json(StatusCode::OK, &record))
+}
+
+/// Let none of a tenant's keys in.
+pub(crate) async fn suspend(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+) -> Result<Response, ApiError> {
+    let record = change(&context, move |access| access.suspend_tenant(&tenant)).await?;
+    Ok(json(StatusCode::OK, &record))
+}
+
+/// Let them in again.
+pub(crate) async fn resume(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+) -> Result<Response, ApiError> {
+    let record = change(&context, move |access| access.resume_tenant(&tenant)).await?;
+    Ok(json(StatusCode::OK, &record))
+}
+
+/// Replace a tenant's quotas.
+pub(crate) async fn set_quotas(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let quotas: Quotas = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    let record = change(&context, move |access| access.set_quotas(&tenant, quotas)).await?;
+    Ok(json(StatusCode::OK, &record))
+}
+
+/// Replace what a tenant decides for itself.
+pub(crate) async fn set_settings(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let settings: Settings = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    let record = change(&context, move |access| access.set_settings(&tenant, settings)).await?;
+    Ok(json(StatusCode::OK, &record))
+}
+
+/// Delete a tenant that owns nothing any more.
+pub(crate) async fn delete(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+) -> Result<Response, ApiError> {
+    let (access, store, gone) = (
+        context.app.access.clone(),
+        context.app.store.clone(),
+        tenant.clone(),
+    );
+    blocking(move || {
+        access.delete_tenant(&gone, || {
+            let usage = caisson_registry::usage(&store, &gone)?;
+            let owned = [
+                (usage.deployments, "deployments"),
+                (usage.model_versions, "model versions"),
+            ];
+            let words: Vec<String> = owned
+                .iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!("{count} {what}"))
+                .collect();
+            Ok((!words.is_empty()).then(|| words.join(" and ")))
+        })
+    })
+    .await??;
+    Ok(json(
+        StatusCode::OK,
+        &value!({ "id": tenant, "result": "deleted" }),
+    ))
+}
+
+/// What a tenant may use, and what it does use.
+pub(crate) async fn usage(
+    State(context): State<Context>,
+    Path(tenant): Path<TenantId>,
+) -> Result<Response, ApiError> {
+    let state = context.app.access.tenant_state(&tenant)?;
+    let meter = context.app.meters.of(&tenant);
+    let (store, owner) = (context.app.store.clone(), tenant.clone());
+    let usage = blocking(move || caisson_registry::usage(&store, &owner)).await??;
+    let body = value!({
+        "quotas": state.quotas(),
+        "usage": usage,
+        "requests_in_progress": state.requests_in_progress(),
+        "memory_bytes": meter.memory_bytes(),
+        "cpu_seconds": meter.cpu_ns() as f64 / 1e9,
+    });
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// Change a tenant's record, and put its bound on memory where the sandbox reads it.
+async fn change(
+    context: &Context,
+    work: impl FnOnce(&Access) -> Result<TenantRecord, AccessError> + Send + 'static,
+) -> Result<TenantRecord, ApiError> {
+    let access = context.app.access.clone();
+    let record = blocking(move || work(&access)).await??;
+    context.app.apply_memory_quota(&record.id)?;
+    Ok(record)
+}
