@@ -172,6 +172,11 @@ impl PublicKey {
         Self::checked(VerifyingKey::from_bytes(bytes).map_err(|e| key_error("public", e))?)
     }
 
+    /// Its 32 bytes.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
     fn checked(key: VerifyingKey) -> Result<Self, SignatureError> {
         // Such keys verify signatures that nobody made.
         if key.is_weak() {
@@ -361,6 +366,8 @@ mod tests {
         let private = PrivateKey::from_pem(RFC_PRIVATE).unwrap();
         assert_eq!(private.to_pem().unwrap(), RFC_PRIVATE);
         assert_eq!(private.public().to_pem().unwrap(), RFC_PUBLIC);
+        let bytes = private.public().to_bytes();
+        assert_eq!(PublicKey::from_bytes(&bytes).unwrap(), private.public());
         assert_eq!(PublicKey::from_pem(RFC_PUBLIC).unwrap(), private.public());
         assert!(!format!("{private:?}").contains("212"), "no secret is shown");
         let made = PrivateKey::generate().unwrap();

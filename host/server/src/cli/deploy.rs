@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::client::{self, Client, segment};
-use super::{Remote, output};
+use super::client::{self, Client, query, segment};
+use super::{Remote, history, output};
 
 /// Create or change a deployment from a YAML or JSON file. The same file again changes nothing.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  caisson deploy -f churn.yaml --dry-run    # print the plan and each stage's schema"
-)]
+#[command(after_help = "Examples:
+  caisson deploy -f churn.yaml --dry-run    # print the plan and each stage's schema
+  caisson deploy -f churn.yaml -m 'retrained on May'")]
 pub(crate) struct DeployArgs {
     /// The deployment file; `-` for standard input.
     #[arg(short, long, value_name = "FILE")]
@@ -20,11 +20,14 @@ pub(crate) struct DeployArgs {
     /// Check everything and print the plan; change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Why, for the deployment's history.
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
 
-/// List, show and delete deployments.
+/// List, show and delete deployments; their history.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeploymentCommand {
     /// All deployments.
@@ -41,6 +44,30 @@ pub(crate) enum DeploymentCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// All revisions of a deployment: who made each, when, and why.
+    #[command(after_help = "Example:\n  caisson deployment history churn")]
+    History {
+        /// The deployment.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// What one revision of a deployment has that another has not.
+    #[command(after_help = "Examples:
+  caisson deployment diff churn                    # the live revision and the one before it
+  caisson deployment diff churn --from 3 --to 7")]
+    Diff {
+        /// The deployment.
+        name: String,
+        /// A revision's number.
+        #[arg(long, value_name = "REVISION")]
+        from: Option<u64>,
+        /// A revision's number.
+        #[arg(long, value_name = "REVISION")]
+        to: Option<u64>,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Stop serving a deployment. Its history is kept.
     #[command(after_help = "Example:\n  caisson deployment delete churn")]
     Delete {
@@ -53,50 +80,57 @@ pub(crate) enum DeploymentCommand {
 
 pub(crate) fn run(args: &DeployArgs) -> anyhow::Result<()> {
     let text = client::read_file(&args.file)?;
-    let client = Client::new(&args.remote);
-    let query = if args.dry_run { "?dry_run=true" } else { "" };
+    let client = Client::new(&args.remote)?;
+    let query = query(&[
+        ("dry_run", args.dry_run.then_some("true")),
+        ("message", args.message.as_deref()),
+    ]);
     let answer = client.post(&format!("/v1/deployments{query}"), "application/yaml", &text)?;
     if client.json {
         output::json(&answer);
         return Ok(());
     }
-    let name = output::cell(&answer, "name");
-    match (args.dry_run, output::cell(&answer, "result").as_str()) {
-        (true, _) => println!("{name} fits together; nothing was changed. The plan:"),
-        (false, "unchanged") => println!(
-            "{name} is unchanged at revision {}",
-            output::cell(&answer, "revision")
-        ),
-        (false, _) => println!("{name} is live at revision {}", output::cell(&answer, "revision")),
+    if args.dry_run {
+        println!(
+            "{} fits together; nothing was changed. The plan:",
+            output::cell(&answer, "name")
+        );
+        print_stages(&answer);
+    } else {
+        print_applied(&answer);
     }
-    print_stages(&answer);
     Ok(())
+}
+
+/// What a change of a deployment did.
+pub(crate) fn print_applied(answer: &Value) {
+    let (name, revision) = (output::cell(answer, "name"), output::cell(answer, "revision"));
+    match output::cell(answer, "result").as_str() {
+        "unchanged" => println!("{name} is unchanged at revision {revision}"),
+        _ => println!("{name} is live at revision {revision}"),
+    }
+    print_stages(answer);
 }
 
 pub(crate) fn run_command(command: DeploymentCommand) -> anyhow::Result<()> {
     match command {
         DeploymentCommand::List { remote } => {
-            let client = Client::new(&remote);
+            let client = Client::new(&remote)?;
             let answer = client.get("/v1/deployments")?;
             if client.json {
                 output::json(&answer);
                 return Ok(());
             }
-            let rows: Vec<Vec<String>> = answer
-                .get("deployments")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .map(|d| {
-                    ["name", "revision", "state", "created_at"]
-                        .map(|key| output::cell(d, key))
-                        .to_vec()
-                })
-                .collect();
-            output::table(&["NAME", "REVISION", "STATE", "CREATED"], &rows);
+            let columns = [
+                ("NAME", "name"),
+                ("REVISION", "revision"),
+                ("STATE", "state"),
+                ("CREATED", "created_at"),
+            ];
+            output::table_of(&answer, "deployments", &columns);
         }
         DeploymentCommand::Show { name, remote } => {
-            let client = Client::new(&remote);
+            let client = Client::new(&remote)?;
             let answer = client.get(&format!("/v1/deployments/{}", segment(&name)))?;
             if client.json {
                 output::json(&answer);
@@ -105,8 +139,15 @@ pub(crate) fn run_command(command: DeploymentCommand) -> anyhow::Result<()> {
             println!("{name}, revision {}", output::cell(&answer, "revision"));
             print_stages(&answer);
         }
+        DeploymentCommand::History { name, remote } => history::list(&name, &remote)?,
+        DeploymentCommand::Diff {
+            name,
+            from,
+            to,
+            remote,
+        } => history::diff(&name, from, to, &remote)?,
         DeploymentCommand::Delete { name, remote } => {
-            let client = Client::new(&remote);
+            let client = Client::new(&remote)?;
             let answer = client.delete(&format!("/v1/deployments/{}", segment(&name)))?;
             if client.json {
                 output::json(&answer);
@@ -138,21 +179,19 @@ fn print_stages(plan: &Value) {
         names.collect::<Vec<_>>().join(", ")
     };
     println!("  input: {}", columns(plan.get("input")));
-    for stage in plan.get("stages").and_then(Value::as_array).into_iter().flatten() {
+    for stage in output::list(plan, "stages") {
         println!("  {}", output::cell(stage, "stage"));
         if let Some(output) = stage.get("output") {
             println!("    -> {}", columns(Some(output)));
         }
         if let Some(reason) = stage.get("warm_because").and_then(Value::as_str) {
-            println!("    warm instance instead of a snapshot: {reason}");
+            println!(
+                "    warm instance instead of a snapshot: {}",
+                output::one_line(reason)
+            );
         }
     }
-    for monitor in plan
-        .get("monitors")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for monitor in output::list(plan, "monitors") {
         println!(
             "  monitor {} on {}",
             output::cell(monitor, "stage"),

@@ -3,17 +3,32 @@
 //! Every command that talks to a server does it through the public HTTP API, so a script can do
 //! whatever the command does. `--json` prints the server's answer as it came.
 
+mod args;
+mod audit;
+mod backup;
 mod client;
 mod config;
 mod deploy;
+mod download;
+mod history;
+mod key;
 mod model;
+mod model_alias;
+mod model_push;
+mod model_stage;
 mod output;
 mod plugin;
 mod plugin_new;
+mod policy;
 mod predict;
+mod remote;
 pub(crate) mod serve;
+mod signing;
+mod tenant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use remote::Remote;
 
 /// Caisson: predictions through sandboxed WebAssembly plugins and ONNX models.
 #[derive(Debug, Parser)]
@@ -31,23 +46,13 @@ Examples:
   caisson model push churn model.onnx --baseline baseline.csv
   caisson deploy -f churn.yaml                         create or change a deployment
   caisson predict churn --row '{\"recency\": 12}'        ask for a prediction
-  caisson drift churn --file this-month.csv            compare data with the baseline";
+  caisson drift churn --file this-month.csv            compare data with the baseline
+  caisson rollback churn                               go back to the revision before
+  caisson key create ci --role developer               make a key
+  caisson audit tail --follow                          see who does what
 
-/// Which server, and how to print.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Remote {
-    /// The server's address.
-    #[arg(
-        long,
-        env = "CAISSON_SERVER",
-        default_value = "http://127.0.0.1:8080",
-        value_name = "URL"
-    )]
-    server: String,
-    /// Print the server's answer as JSON.
-    #[arg(long)]
-    json: bool,
-}
+A server that isn't started with --dev asks for a key: put it into the environment variable CAISSON_KEY,
+or into a file that --key-file names.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -56,21 +61,41 @@ enum Command {
     /// Check a configuration file.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Make, build, test, upload and list plugins.
+    /// Make, build, test, sign, upload, list and yank plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Upload and list models.
+    /// Register, describe, approve, list and delete models; their aliases.
     #[command(subcommand)]
     Model(model::ModelCommand),
     /// Create or change a deployment from a file.
     Deploy(deploy::DeployArgs),
-    /// List, show and delete deployments.
+    /// List, show and delete deployments; their history.
     #[command(subcommand)]
     Deployment(deploy::DeploymentCommand),
+    /// Go back to an earlier revision of a deployment.
+    Rollback(history::RollbackArgs),
     /// Ask a deployment for predictions.
     Predict(predict::PredictArgs),
     /// Compare data with a deployment's baseline.
     Drift(predict::DriftArgs),
+    /// Make, list, suspend and delete tenants; their quotas, settings and usage.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Make, list and revoke keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Whose key this is, and what it may do.
+    Whoami(key::WhoamiArgs),
+    /// List, show, write and delete a tenant's own policies.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Read and check the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Write a backup of a running server.
+    Backup(backup::BackupArgs),
+    /// Make a data folder out of a backup.
+    Restore(backup::RestoreArgs),
     /// Compile a component read from standard input; the server runs this as a child process.
     #[command(hide = true)]
     CompileWorker,
@@ -91,6 +116,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Deployment(command) => deploy::run_command(command).map(done),
         Command::Predict(args) => predict::run(&args).map(done),
         Command::Drift(args) => predict::run_drift(&args),
+        Command::Rollback(args) => history::rollback(&args).map(done),
+        Command::Tenant(command) => tenant::run(command).map(done),
+        Command::Key(command) => key::run(command).map(done),
+        Command::Whoami(args) => key::whoami(&args).map(done),
+        Command::Policy(command) => policy::run(command).map(done),
+        Command::Audit(command) => audit::run(command),
+        Command::Backup(args) => backup::run(&args).map(done),
+        Command::Restore(args) => backup::restore(&args),
         Command::CompileWorker => {
             give_way();
             Ok(caisson_sandbox::compile_worker_main())
@@ -111,10 +144,41 @@ fn give_way() {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{Command, CommandFactory as _};
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_of_itself() {
+        fn check(command: &Command, path: &str) {
+            let leaves: Vec<&Command> = command
+                .get_subcommands()
+                .filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+                .collect();
+            for sub in &leaves {
+                check(sub, &format!("{path} {}", sub.get_name()));
+            }
+            if leaves.is_empty() {
+                let help = command.get_after_help().map(ToString::to_string);
+                let help = help.unwrap_or_default();
+                assert!(help.contains("Example") && help.contains(path), "{path}: {help}");
+            }
+        }
+        check(&super::Cli::command(), "caisson");
+    }
+
+    #[test]
+    fn no_flag_takes_a_key() {
+        // Whoever lists processes would see it.
+        fn check(command: &Command) {
+            for arg in command.get_arguments() {
+                assert_ne!(arg.get_env().and_then(|name| name.to_str()), Some("CAISSON_KEY"));
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&super::Cli::command());
     }
 }

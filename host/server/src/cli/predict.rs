@@ -73,7 +73,7 @@ impl Rows {
 
 pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
     let (content_type, body) = args.rows.body()?;
-    let client = Client::new(&args.remote);
+    let client = Client::new(&args.remote)?;
     let answer = client.post(
         &format!("/v1/deployments/{}/predict", segment(&args.name)),
         content_type,
@@ -97,12 +97,7 @@ pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
         .map(|row| names.iter().map(|name| output::cell(row, name)).collect())
         .collect();
     output::table(&names, &cells);
-    for warning in answer
-        .get("warnings")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for warning in output::list(&answer, "warnings") {
         eprintln!("warning: {}", output::cell(warning, "message"));
     }
     Ok(())
@@ -110,7 +105,7 @@ pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
 
 pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<ExitCode> {
     let (content_type, body) = args.rows.body()?;
-    let client = Client::new(&args.remote);
+    let client = Client::new(&args.remote)?;
     let answer = client.post(
         &format!("/v1/deployments/{}/drift", segment(&args.name)),
         content_type,
@@ -126,12 +121,7 @@ pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<ExitCode> {
         output::json(&answer);
         return Ok(code);
     }
-    for monitor in answer
-        .get("monitors")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for monitor in output::list(&answer, "monitors") {
         println!(
             "{} ({} on {}): {}",
             output::cell(monitor, "name"),
@@ -139,11 +129,7 @@ pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<ExitCode> {
             output::cell(monitor, "on"),
             output::cell(monitor, "status")
         );
-        let rows: Vec<Vec<String>> = monitor
-            .get("features")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
+        let rows: Vec<Vec<String>> = output::list(monitor, "features")
             .map(|f| {
                 vec![
                     format!("  {}", output::cell(f, "feature")),

@@ -1,0 +1,129 @@
+//! `caisson backup` and `caisson restore`.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use caisson_store::{BackupReport, Options};
+use clap::Args;
+use serde_json::json;
+use ureq::http::Method;
+
+use super::client::Client;
+use super::{Remote, download, output};
+
+/// Bytes read of a backup at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Write a backup of a running server: all tenants with their keys' hashes, plugins, models and
+/// deployments, as they are at one moment.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  caisson backup --out caisson-2026-01-02.tar
+  caisson backup --out - | age -r age1… > caisson.tar.age
+
+It takes an operator's key. The file is there when it is whole, and not before. Of keys it holds what \
+verifies them and not what opens anything; of models and plugins everything, so keep it as you keep those.
+The audit log is no part of it: `caisson audit export`.")]
+pub(crate) struct BackupArgs {
+    /// A file that isn't there yet; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Make a data folder out of a backup, for a server to be started on. No server is asked. Exits 2
+/// where the backup lacks something that was damaged when it was made.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  caisson restore --from caisson-2026-01-02.tar --data-dir /var/lib/caisson
+  age -d caisson.tar.age | caisson restore --from - --data-dir /var/lib/caisson
+  caisson serve --data-dir /var/lib/caisson")]
+pub(crate) struct RestoreArgs {
+    /// The backup; `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// The data folder to make; what is there must be empty.
+    #[arg(long, env = "CAISSON_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print what was restored as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.remote)?;
+    if args.out.as_os_str() == "-" {
+        return download::to_stdout(&client, Method::POST, "/v1/backup");
+    }
+    let bytes = download::to_file(&client, Method::POST, "/v1/backup", &args.out)?;
+    if client.json {
+        output::json(&json!({"file": args.out, "bytes": bytes}));
+    } else {
+        println!("{} ({bytes} bytes)", args.out.display());
+    }
+    Ok(())
+}
+
+pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
+    let report = read(&args.from, &args.data_dir)?;
+    let code = match report.left_out_total {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    };
+    if args.json {
+        output::json(&report_body(&report));
+        return Ok(code);
+    }
+    println!(
+        "{}: {} records, {} blobs of {} bytes",
+        args.data_dir.display(),
+        report.records,
+        report.blobs,
+        report.blob_bytes
+    );
+    if report.left_out_total > 0 {
+        eprintln!(
+            "{} blobs were damaged or missing when the backup was made, and still are:",
+            report.left_out_total
+        );
+        for left_out in &report.left_out {
+            eprintln!("  {}: {}", left_out.digest, output::one_line(&left_out.reason));
+        }
+    }
+    Ok(code)
+}
+
+fn read(from: &Path, data_dir: &Path) -> anyhow::Result<BackupReport> {
+    let (input, bytes): (Box<dyn Read>, _) = if from.as_os_str() == "-" {
+        (Box::new(io::stdin().lock()), None)
+    } else {
+        let opened = File::open(from).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (bytes, file) = opened.with_context(|| format!("reading {}", from.display()))?;
+        (Box::new(file), Some(bytes))
+    };
+    let bar = download::bar(bytes);
+    let input = BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(input));
+    let report = caisson_store::restore_from(input, data_dir, &Options::default())
+        .with_context(|| format!("restoring {} into {}", from.display(), data_dir.display()))?;
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+fn report_body(report: &BackupReport) -> serde_json::Value {
+    let left_out: Vec<_> = report
+        .left_out
+        .iter()
+        .map(|one| json!({"digest": one.digest, "reason": one.reason}))
+        .collect();
+    json!({
+        "records": report.records,
+        "blobs": report.blobs,
+        "blob_bytes": report.blob_bytes,
+        "left_out": left_out,
+        "left_out_total": report.left_out_total,
+    })
+}
