@@ -42,7 +42,6 @@ pub use metadata::{
     VALUE_BYTES_MAX, Visitor, Write,
 };
 
-use blobs::Claim;
 use metadata::SledMetadata;
 
 /// How a data folder is opened.
@@ -117,7 +116,7 @@ impl Store {
                 dir,
                 &options.blobs,
                 options.blob_reserve_bytes,
-                Claim::Own(&identity.id),
+                Some(&identity.id),
             )?,
             dir: dir.to_path_buf(),
             sweeping: RwLock::default(),

@@ -124,3 +124,39 @@ fn monitor_states_belong_to_a_revision() {
     assert_eq!((get(1, "ks"), get(1, "ks-39")), (None, None));
     assert_eq!(get(2, "ks").unwrap(), b"two");
 }
+
+#[test]
+fn a_damaged_deployment_stops_no_other() {
+    let f = fixture();
+    let a = tenant("a");
+    let deployments = DeploymentStore::new(f.store.clone());
+    for name in ["first", "second", "third", "fourth"] {
+        deployments
+            .append(&a, name, json!({"name": name}), "ann")
+            .unwrap();
+    }
+    let damage = |key: &str| {
+        let op = caisson_store::Op::put(key, caisson_store::Expect::Any, "{\"format\":1,");
+        f.store.metadata().commit(&[op]).unwrap()
+    };
+    assert_eq!(damage("deployment/a/first"), caisson_store::Commit::Done);
+    let page = f.store.metadata().scan(b"revision/a/second/", None, 10).unwrap();
+    assert_eq!(
+        damage(&String::from_utf8_lossy(&page.entries[0].0)),
+        caisson_store::Commit::Done
+    );
+    let digest = caisson_store::Digest::of(&serde_json::to_vec(&json!({"name": "third"})).unwrap());
+    std::fs::remove_file(f.store.blobs().path(&digest).unwrap()).unwrap();
+
+    let live = deployments.list_live(&a).unwrap();
+    let names: Vec<_> = live.iter().map(|revision| revision.name.as_str()).collect();
+    assert_eq!(names, ["fourth"]);
+    // Asked for by name, each says what is wrong with it.
+    for (name, code) in [
+        ("first", "store-damaged"),
+        ("second", "store-damaged"),
+        ("third", "blob-missing"),
+    ] {
+        assert_eq!(deployments.live(&a, name).unwrap_err().code(), code, "{name}");
+    }
+}

@@ -19,7 +19,6 @@ use super::{
     BLOBS, BackupReport, Contents, END_ENTRY, End, FORMAT, LEFT_OUT, LINE_BYTES_MAX, Line, MANIFEST_ENTRY,
     Manifest, RECORDS_ENTRY, SMALL_ENTRY_BYTES_MAX,
 };
-use crate::blobs::Claim;
 use crate::layout::{self, Identity};
 use crate::metadata::SledMetadata;
 use crate::{Blobs, COMMIT_OPS_MAX, Commit, Digest, Expect, Metadata, Op, Options, StoreError};
@@ -56,12 +55,7 @@ pub fn restore_from(
     let identity = Identity::new(dir, &options.blobs)?;
     let mut report = BackupReport::default();
     {
-        let blobs = Blobs::open(
-            dir,
-            &options.blobs,
-            options.blob_reserve_bytes,
-            Claim::TakeOver(&identity.id),
-        )?;
+        let blobs = Blobs::open(dir, &options.blobs, options.blob_reserve_bytes, None)?;
         blobs.require_room(manifest.blob_bytes.saturating_add(manifest.records_bytes))?;
         let metadata = SledMetadata::open(
             &dir.join("metadata"),
@@ -70,6 +64,8 @@ pub fn restore_from(
         )?;
         restore_records(&mut entries, &manifest, &metadata, &mut report)?;
         restore_blobs(&mut entries, &manifest, &blobs, &mut report)?;
+        // A bad backup has cost nobody anything.
+        blobs.take_over(&identity.id)?;
     }
     // Only now is it a data folder.
     identity.write(dir)?;

@@ -98,6 +98,9 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// The local folder in which blobs are written before they are kept, and where they are read.
     fn folder(&self) -> &Folder;
 
+    /// What is kept here are the data folder's of this id from now on.
+    fn take_over(&self, id: &str) -> Result<(), StoreError>;
+
     /// Keep what the file holds; it is durable when this returns.
     fn keep(&self, temporary: Temporary, blob: &BlobInfo) -> Result<(), StoreError>;
 

@@ -51,15 +51,6 @@ const OWNER_FILE: &str = "caisson-blobs.json";
 /// Its format.
 const FORMAT: u64 = 1;
 
-/// Whose blobs a bucket is to hold.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Claim<'a> {
-    /// This data folder's, or nobody's until now.
-    Own(&'a str),
-    /// This data folder's from now on: it is being restored.
-    TakeOver(&'a str),
-}
-
 #[derive(Serialize, Deserialize)]
 struct Owner {
     format: u64,
@@ -136,27 +127,28 @@ impl Bucket {
         })
     }
 
-    /// See that the bucket is there, and whose blobs it holds.
-    pub(crate) fn claim(&self, claim: Claim<'_>) -> Result<(), StoreError> {
-        let (Claim::Own(id) | Claim::TakeOver(id)) = claim;
-        let taken = || StoreError::BlobsTaken {
-            url: self.url.clone(),
+    /// See that the bucket is there, and that it holds this data folder's blobs or nobody's yet.
+    pub(crate) fn claim(&self, id: &str) -> Result<(), StoreError> {
+        let ours = match self.owner()? {
+            Some(owner) => owner == id,
+            // Only one of two that come at the same time.
+            None => self.set_owner(id, PutMode::Create)?,
         };
-        match (self.owner()?, claim) {
-            (Some(owner), _) if owner == id => Ok(()),
-            (Some(_), Claim::Own(_)) => Err(taken()),
-            (Some(_), Claim::TakeOver(_)) => self.set_owner(id, PutMode::Overwrite).map(|_| ()),
-            (None, _) => {
-                // Only one of two that come at the same time.
-                if self.set_owner(id, PutMode::Create)? {
-                    return Ok(());
-                }
-                Err(taken())
-            }
+        if ours {
+            return Ok(());
         }
+        Err(StoreError::BlobsTaken {
+            url: self.url.clone(),
+        })
     }
 
-    fn owner(&self) -> Result<Option<String>, StoreError> {
+    /// From now on it holds this data folder's blobs.
+    pub(crate) fn take_over(&self, id: &str) -> Result<(), StoreError> {
+        self.set_owner(id, PutMode::Overwrite).map(|_| ())
+    }
+
+    /// The data folder whose blobs it holds.
+    pub(crate) fn owner(&self) -> Result<Option<String>, StoreError> {
         let (store, path) = (Arc::clone(&self.store), self.prefix.clone().join(OWNER_FILE));
         let answer = self.wait(async move { store.get(&path).await?.bytes().await })?;
         let bytes = match answer {

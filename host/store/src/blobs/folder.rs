@@ -149,6 +149,10 @@ impl Backend for Folder {
         self
     }
 
+    fn take_over(&self, _id: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn keep(&self, temporary: Temporary, blob: &BlobInfo) -> Result<(), StoreError> {
         temporary
             .file

@@ -32,7 +32,6 @@ pub use backend::{BlobBackend, Credentials, UrlOptions};
 pub use writer::BlobWriter;
 
 pub(crate) use backend::{Backend, Listed};
-pub(crate) use bucket::Claim;
 pub(crate) use folder::Temporary;
 
 use crate::{Digest, StoreError};
@@ -67,20 +66,26 @@ pub struct SweepReport {
 pub struct Blobs(Arc<dyn Backend>);
 
 impl Blobs {
-    /// Open the blobs of the data folder `dir`, whose lock the caller holds.
+    /// Open the blobs of the data folder `dir`, whose lock the caller holds. Without an id it is no data
+    /// folder yet, and comes to have its blobs with [`Blobs::take_over`].
     pub(crate) fn open(
         dir: &Path,
         backend: &BlobBackend,
         reserve_bytes: u64,
-        claim: Claim<'_>,
+        id: Option<&str>,
     ) -> Result<Self, StoreError> {
         Ok(Self(match backend {
             BlobBackend::Local => Arc::new(Folder::open(&dir.join("blobs"), reserve_bytes)?),
             BlobBackend::Url { url, options } => {
                 let copies = Folder::open(&dir.join("blob-cache"), reserve_bytes)?;
-                Arc::new(Remote::open(copies, url, options, claim)?)
+                Arc::new(Remote::open(copies, url, options, id)?)
             }
         }))
+    }
+
+    /// They are the blobs of the data folder of this id from now on.
+    pub(crate) fn take_over(&self, id: &str) -> Result<(), StoreError> {
+        self.0.take_over(id)
     }
 
     /// Write a blob that is in memory.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::backend::{Backend, Listed, UrlOptions};
-use super::bucket::{Bucket, Claim};
+use super::bucket::Bucket;
 use super::check_digest;
 use super::folder::{Folder, Temporary};
 use crate::{BlobInfo, Digest, StoreError, lock};
@@ -41,10 +41,14 @@ impl Remote {
         copies: Folder,
         url: &str,
         options: &UrlOptions,
-        claim: Claim<'_>,
+        id: Option<&str>,
     ) -> Result<Self, StoreError> {
         let bucket = Bucket::open(url, options)?;
-        bucket.claim(claim)?;
+        match id {
+            Some(id) => bucket.claim(id)?,
+            // Only to see that it can be reached.
+            None => bucket.owner().map(|_| ())?,
+        }
         let remote = Self {
             copies,
             bucket,
@@ -119,6 +123,10 @@ impl Remote {
 impl Backend for Remote {
     fn folder(&self) -> &Folder {
         &self.copies
+    }
+
+    fn take_over(&self, id: &str) -> Result<(), StoreError> {
+        self.bucket.take_over(id)
     }
 
     fn keep(&self, mut temporary: Temporary, blob: &BlobInfo) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ fn blobs() -> Vec<Vec<u8>> {
     vec![
         Vec::new(),
         b"a plugin".to_vec(),
-        (0..20_000_u64).map(|i| (i * i >> 7) as u8).collect(),
+        (0..20_000_u64).map(|i| ((i * i) >> 7) as u8).collect(),
     ]
 }
 

@@ -10,22 +10,26 @@ use caisson_store::{Commit, Digest, Expect, Op, Options, Store, StoreError};
 
 const DIR: &str = "CAISSON_STORE_TEST_DISK";
 
-/// On a file system of 48 MiB of its own, which needs Linux's user namespaces or the right to mount.
+/// Run tests as processes, one after the other, on a file system of 48 MiB of their own, which needs
+/// Linux's user namespaces or the right to mount.
 #[cfg(target_os = "linux")]
-fn on_a_small_disk(test: &str) {
+fn on_a_small_disk(tests: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
-    let script = format!("mount -t tmpfs -o size=48m caisson-test \"${DIR}\" && exec \"$0\" \"$@\"");
+    let script = format!(
+        "mount -t tmpfs -o size=48m caisson-test \"${DIR}\" || exit 1\n\
+         for test; do \"$0\" --ignored --exact \"$test\" --nocapture || exit 1; done"
+    );
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
         .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", test, "--nocapture"])
+        .args(tests)
         .env(DIR, dir.path())
         .output()
         .unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(
-        output.status.success() && said.contains("FULL DISK CHECKED"),
+        output.status.success() && said.matches("FULL DISK CHECKED").count() == tests.len(),
         "if `unshare` may not mount here, allow user namespaces: {said}"
     );
 }
@@ -33,13 +37,14 @@ fn on_a_small_disk(test: &str) {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_reserves_keep_metadata_writable_longest() {
-    on_a_small_disk("full::with_reserves");
+    on_a_small_disk(&["full::with_reserves"]);
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_others_filled_loses_nothing() {
-    on_a_small_disk("full::without_reserves");
+    let (write, check) = ("full::write_until_full", "full::check_what_is_there");
+    on_a_small_disk(&[write, check, write, check, write, check]);
 }
 
 /// Leave this many bytes.
@@ -115,48 +120,53 @@ fn with_reserves() {
     println!("FULL DISK CHECKED");
 }
 
-/// Not a test of its own: the process with the small disk.
+const NO_RESERVES: fn() -> Options = || Options {
+    metadata_reserve_bytes: 0,
+    blob_reserve_bytes: 0,
+    ..Options::default()
+};
+
+/// How many records were acknowledged, from one process to the next.
+fn acknowledged(disk: &Path) -> u32 {
+    fs::read_to_string(disk.join("acknowledged")).map_or(0, |text| text.parse().unwrap())
+}
+
+/// Not a test of its own: a process with the small disk.
 #[test]
 #[ignore = "started by another test, as a process of its own"]
-fn without_reserves() {
+fn write_until_full() {
     let Ok(disk) = std::env::var(DIR) else { return };
     let disk = Path::new(&disk);
-    let options = Options {
-        metadata_reserve_bytes: 0,
-        blob_reserve_bytes: 0,
-        ..Options::default()
-    };
-    let mut written = 0;
-    for round in 0..3 {
-        let store = Store::open_with(disk.join("data"), &options).unwrap();
-        assert_there(&store, written);
-        for _ in 0..20 {
-            write(&store, written).unwrap();
-            written += 1;
-        }
-        let ballast = fill(disk, 0);
-        let error = store.blobs().put(&[7; 100_000]).unwrap_err();
-        assert_eq!(error.code(), "store-full", "round {round}: {error}");
-        // The engine itself runs into the full disk: it says so, and nothing acknowledged is lost.
-        let error = (0..2000)
-            .find_map(|n| commit(&store, &format!("filler/{n}"), &[round; 50_000]).err())
-            .expect("the disk is never full");
-        assert!(
-            matches!(error.code(), "store-full" | "store-failed"),
-            "round {round}: {error}"
-        );
-        fs::remove_file(&ballast).unwrap();
-        // Blobs are written again at once; metadata when the store was opened again, if it was the
-        // engine that failed.
-        store.blobs().put(b"there is room").unwrap();
-        drop(store);
-        let store =
-            Store::open_with(disk.join("data"), &options).unwrap_or_else(|e| panic!("round {round}: {e}"));
-        assert_there(&store, written);
-        for n in 0..2000 {
-            let op = Op::delete(format!("filler/{n}"), Expect::Any);
-            assert_eq!(store.metadata().commit(&[op]).unwrap(), Commit::Done);
-        }
+    let store = Store::open_with(disk.join("data"), &NO_RESERVES()).unwrap();
+    let first = acknowledged(disk);
+    for n in first..first + 20 {
+        write(&store, n).unwrap();
+    }
+    fs::write(disk.join("acknowledged"), (first + 20).to_string()).unwrap();
+    let ballast = fill(disk, 0);
+    let error = store.blobs().put(&[7; 100_000]).unwrap_err();
+    assert_eq!(error.code(), "store-full", "{error}");
+    // The engine itself runs into the full disk, says so, and is closed until the next start.
+    let error = (0..2000)
+        .find_map(|n| commit(&store, &format!("filler/{n}"), &[1; 50_000]).err())
+        .expect("the disk is never full");
+    assert!(matches!(error.code(), "store-full" | "store-failed"), "{error}");
+    fs::remove_file(&ballast).unwrap();
+    store.blobs().put(b"there is room").unwrap();
+    println!("FULL DISK CHECKED");
+}
+
+/// Not a test of its own: a process with the small disk.
+#[test]
+#[ignore = "started by another test, as a process of its own"]
+fn check_what_is_there() {
+    let Ok(disk) = std::env::var(DIR) else { return };
+    let disk = Path::new(&disk);
+    let store = Store::open_with(disk.join("data"), &NO_RESERVES()).unwrap();
+    assert_there(&store, acknowledged(disk));
+    for n in 0..2000 {
+        let op = Op::delete(format!("filler/{n}"), Expect::Any);
+        assert_eq!(store.metadata().commit(&[op]).unwrap(), Commit::Done);
     }
     println!("FULL DISK CHECKED");
 }

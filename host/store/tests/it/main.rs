@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "in a test these are how it fails"
@@ -15,4 +16,5 @@ mod full;
 mod kill;
 mod metadata;
 mod open;
+mod s3;
 mod workload;
