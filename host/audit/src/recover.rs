@@ -55,6 +55,30 @@ fn follow(dir: &Path, head: Head, segments: &[u64]) -> Result<Result<Recovered, 
         head: Head::new(head.link(), head.segment, 0),
         began: None,
     };
+    if head.bytes == 0 && head.seq > 0 {
+        // The head's segment was begun and has no record yet: the newest is the last of the one before.
+        let before = segments.iter().rfind(|first| **first < head.segment);
+        let Some(before) = before else {
+            return Ok(Err(format!(
+                "the segment before {} is gone",
+                segment_name(head.segment)
+            )));
+        };
+        let mut end = Tail {
+            head: Head::new(Link::default(), *before, 0),
+            began: None,
+        };
+        if let Err(fault) = end.read_all(dir, u64::MAX)? {
+            return Ok(Err(format!("{}: {fault}", segment_name(*before))));
+        }
+        if end.head.link() != head.link() {
+            return Ok(Err(format!(
+                "{} doesn't end with record {}",
+                segment_name(*before),
+                head.seq
+            )));
+        }
+    }
     if head.bytes > 0 {
         // What its first record follows is in a segment that isn't read here.
         tail.head = Head::new(Link::default(), head.segment, 0);
@@ -138,12 +162,8 @@ impl Tail {
 
     /// Read the head's segment up to the head. The inner error is damage.
     fn read_sealed(&mut self, dir: &Path, head: Head) -> Result<Result<(), String>, AuditError> {
-        let mut lines = Lines::open(dir, head.segment, head.bytes)?;
-        while let Some(line) = lines.next()? {
-            match self.check(&line) {
-                Ok((link, time)) => self.take(link, time, line.end),
-                Err(fault) => return Ok(Err(fault)),
-            }
+        if let Err(fault) = self.read_all(dir, head.bytes)? {
+            return Ok(Err(fault));
         }
         Ok(if self.head == head {
             Ok(())
@@ -153,6 +173,18 @@ impl Tail {
                 head.seq
             ))
         })
+    }
+
+    /// Read this segment's first bytes, which must all be records. The inner error is damage.
+    fn read_all(&mut self, dir: &Path, bytes: u64) -> Result<Result<(), String>, AuditError> {
+        let mut lines = Lines::open(dir, self.head.segment, bytes)?;
+        while let Some(line) = lines.next()? {
+            match self.check(&line) {
+                Ok((link, time)) => self.take(link, time, line.end),
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Read on in this segment. The bytes at its end that are no records.

@@ -39,7 +39,12 @@ pub(crate) fn due(dir: &Path, options: &Options, now: Timestamp) -> Result<Vec<D
     }
     let mut total: u64 = sizes.iter().sum();
     let mut drops = Vec::new();
-    for ((segment, size), next) in segments.iter().zip(sizes).zip(segments.iter().skip(1)) {
+    let nexts = segments.iter().zip(&sizes).skip(1);
+    for ((segment, size), (next, next_size)) in segments.iter().zip(&sizes).zip(nexts) {
+        // A segment that was begun and has no record yet follows the one before; nothing else says what.
+        if *next_size == 0 {
+            break;
+        }
         let next = first_record(dir, *next)?;
         let too_large = options.max_bytes.is_some_and(|max| total > max);
         // Everything in a segment is older than the first record of the next.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use caisson_audit::{AuditLog, Filter, Outcome, verify};
+use caisson_audit::{AuditLog, Filter, Options, Outcome, verify};
 
 use crate::support::{assert_whole, event, filled, segments, small_segments};
 
@@ -151,15 +151,57 @@ fn whole_records_beyond_the_head_stay() {
     }
 }
 
+/// Killed between the making of a segment and its first record.
 #[test]
 fn a_segment_that_was_begun_and_not_written_is_used() {
-    let dir = tempfile::tempdir().unwrap();
-    filled(dir.path(), 3);
-    append_raw(&dir.path().join("segment-00000000000000000004.ndjson"), b"");
+    let options = || Options {
+        max_bytes: Some(1),
+        ..small_segments()
+    };
+    let begun = || {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path(), 3);
+        append_raw(&dir.path().join("segment-00000000000000000004.ndjson"), b"");
+        // The head is of the new segment now.
+        drop(AuditLog::open_with(dir.path(), small_segments()).unwrap());
+        assert_whole(dir.path(), 3);
+        dir
+    };
+    let dir = begun();
+    // Opened again and again, with a limit on the size, too: the last records are not removed.
+    for _ in 0..2 {
+        let log = AuditLog::open_with(dir.path(), options()).unwrap();
+        assert_eq!(log.tail(10, &Filter::default()).unwrap().len(), 3);
+        assert!(log.verify().unwrap().is_whole());
+    }
+    assert_whole(dir.path(), 3);
     let log = AuditLog::open_with(dir.path(), small_segments()).unwrap();
     log.append(event("acme", "next")).unwrap();
     drop(log);
     assert_whole(dir.path(), 4);
+
+    // What the new segment follows must be there.
+    type Damage = fn(&Path);
+    let damages: [Damage; 3] = [
+        |dir| fs::remove_file(&segments(dir)[0]).unwrap(),
+        |dir| fs::write(&segments(dir)[0], "").unwrap(),
+        |dir| {
+            let text = fs::read_to_string(&segments(dir)[0]).unwrap();
+            let end = text.trim_end().rfind('\n').unwrap();
+            fs::write(&segments(dir)[0], &text[..=end]).unwrap();
+        },
+    ];
+    for damage in damages {
+        let dir = begun();
+        damage(dir.path());
+        assert!(!verify(dir.path()).unwrap().is_whole());
+        let log = AuditLog::open_with(dir.path(), small_segments()).unwrap();
+        assert_eq!(
+            log.tail(1, &Filter::default()).unwrap()[0].action,
+            "audit.damaged"
+        );
+        assert!(!log.verify().unwrap().is_whole());
+    }
 }
 
 /// The log goes on, says why, and the damage stays to be seen.
