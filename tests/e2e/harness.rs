@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 /// Start-up loads ONNX Runtime and reserves the instance pool; the machine may be busy.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The operator's key of servers that ask for keys: a random one, and no secret here.
+const OPERATOR_KEY: &str = "csn_GwLBD3me98vu_vfi4FKiAxXvt8orgZCvYQHTe1m0Rwv2EH9Hpng6Vtqf";
+
 /// The repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -42,12 +45,27 @@ pub fn caisson() -> Command {
     Command::new(env!("CARGO_BIN_EXE_caisson"))
 }
 
-/// A running server. Killed when dropped.
+/// A running server. Killed when dropped. As a client, it has no key.
 pub struct Server {
     child: Child,
-    pub url: String,
+    client: Keyed,
     pub address: String,
     pub data: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Server {
+    type Target = Keyed;
+
+    fn deref(&self) -> &Keyed {
+        &self.client
+    }
+}
+
+/// A client of a server, with a key or none.
+#[derive(Clone)]
+pub struct Keyed {
+    pub url: String,
+    key: Option<String>,
 }
 
 /// An answer.
@@ -55,6 +73,7 @@ pub struct Server {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    headers: ureq::http::HeaderMap,
     pub body: Value,
 }
 
@@ -64,6 +83,10 @@ impl Answer {
         self.body["error"]
             .as_str()
             .unwrap_or_else(|| panic!("no error in {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     pub fn code(&self) -> &str {
@@ -80,10 +103,26 @@ impl Server {
 
     /// Start on a data folder that may have been used before.
     pub fn start_in(data: tempfile::TempDir) -> Self {
+        Self::spawn(data, &["--dev"])
+    }
+
+    /// Start one that asks for keys; the client has the operator's.
+    pub fn start_keyed() -> (Self, Keyed) {
+        let server = Self::restart_keyed(tempfile::tempdir().unwrap());
+        let operator = server.with_key(Some(OPERATOR_KEY.to_owned()));
+        (server, operator)
+    }
+
+    /// Start one that asks for keys on a data folder that may have been used before.
+    pub fn restart_keyed(data: tempfile::TempDir) -> Self {
+        Self::spawn(data, &[])
+    }
+
+    /// Start with more flags.
+    pub fn spawn(data: tempfile::TempDir, flags: &[&str]) -> Self {
         let mut child = caisson()
             .args([
                 "serve",
-                "--dev",
                 "--drain-seconds",
                 "0",
                 "--listen",
@@ -91,6 +130,8 @@ impl Server {
                 "--data-dir",
             ])
             .arg(data.path())
+            .args(flags)
+            .env("CAISSON_OPERATOR_KEY", OPERATOR_KEY)
             .env(
                 "CAISSON_ONNXRUNTIME",
                 root().join(".caisson/onnxruntime/libonnxruntime.so"),
@@ -111,7 +152,7 @@ impl Server {
         let address = url.strip_prefix("http://").unwrap().to_owned();
         let server = Self {
             child,
-            url,
+            client: Keyed { url, key: None },
             address,
             data,
         };
@@ -147,74 +188,6 @@ impl Server {
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
     }
 
-    pub fn get(&self, path: &str) -> Answer {
-        self.send(
-            ureq::get(format!("{}{path}", self.url))
-                .config()
-                .http_status_as_error(false)
-                .build()
-                .call(),
-        )
-    }
-
-    pub fn delete(&self, path: &str) -> Answer {
-        self.send(
-            ureq::delete(format!("{}{path}", self.url))
-                .config()
-                .http_status_as_error(false)
-                .build()
-                .call(),
-        )
-    }
-
-    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        self.send(
-            ureq::post(format!("{}{path}", self.url))
-                .config()
-                .http_status_as_error(false)
-                .build()
-                .header("Content-Type", content_type)
-                .send(body),
-        )
-    }
-
-    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
-        self.post(path, "application/json", body.to_string().as_bytes())
-    }
-
-    /// `/metrics` as text.
-    pub fn metrics(&self) -> String {
-        ureq::get(format!("{}/metrics", self.url))
-            .call()
-            .unwrap()
-            .body_mut()
-            .read_to_string()
-            .unwrap()
-    }
-
-    fn send(&self, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
-        let mut response = result.unwrap();
-        let status = response.status().as_u16();
-        let content_type = response
-            .headers()
-            .get("content-type")
-            .map(|v| v.to_str().unwrap().to_owned())
-            .unwrap_or_default();
-        let bytes = response
-            .body_mut()
-            .with_config()
-            .limit(1 << 30)
-            .read_to_vec()
-            .unwrap();
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|e| panic!("{status}: {e}: {}", String::from_utf8_lossy(&bytes)));
-        Answer {
-            status,
-            content_type,
-            body,
-        }
-    }
-
     /// Write bytes to the port as they are, close our side, and read what comes back.
     pub fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
@@ -224,6 +197,142 @@ impl Server {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Run a `caisson` command against this server.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        caisson()
+            .args(args)
+            .env("CAISSON_SERVER", &self.url)
+            .output()
+            .unwrap()
+    }
+
+    /// Push the first-party plugins and the model that the CDNOW example needs, and deploy it.
+    pub fn with_cdnow() -> Self {
+        let server = Self::start();
+        server.push_cdnow();
+        let answer = server.post("/v1/deployments", "application/yaml", &cdnow("deployment.yaml"));
+        assert_eq!(answer.status, 201, "{answer:?}");
+        server
+    }
+}
+
+impl Keyed {
+    /// The same server, with another key or none.
+    pub fn with_key(&self, key: Option<String>) -> Self {
+        Self {
+            url: self.url.clone(),
+            key,
+        }
+    }
+
+    /// The same key, at another server.
+    pub fn at(&self, server: &Server) -> Self {
+        Self {
+            url: server.url.clone(),
+            key: self.key.clone(),
+        }
+    }
+
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// As the operator: make a tenant, and give its admin.
+    pub fn tenant(&self, id: &str) -> Self {
+        let made = self.post_json("/v1/tenants", &json!({ "id": id }));
+        assert_eq!(made.status, 201, "{made:?}");
+        self.new_key(id, "admin")
+    }
+
+    /// As an admin: a key of a role.
+    pub fn key_of(&self, role: &str) -> Self {
+        let tenant = self.get("/v1/whoami").body["tenant"].as_str().unwrap().to_owned();
+        self.new_key(&tenant, role)
+    }
+
+    fn new_key(&self, tenant: &str, role: &str) -> Self {
+        let wanted = json!({"name": role, "role": role});
+        let made = self.post_json(&format!("/v1/tenants/{tenant}/keys"), &wanted);
+        assert_eq!(made.status, 201, "{made:?}");
+        self.with_key(made.body["key"].as_str().map(str::to_owned))
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(key) = &self.key {
+            request = request.header("Authorization", format!("Bearer {key}"));
+        }
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        let answer = if matches!(method, "GET" | "DELETE") {
+            agent.run(request.body(()).unwrap())
+        } else {
+            agent.run(request.body(body).unwrap())
+        };
+        answer.unwrap()
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        answer(self.request("GET", path, &[], &[]))
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        answer(self.request("DELETE", path, &[], &[]))
+    }
+
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        self.post_with(path, content_type, body, &[])
+    }
+
+    pub fn post_with(&self, path: &str, content_type: &str, body: &[u8], more: &[(&str, &str)]) -> Answer {
+        let headers = [&[("Content-Type", content_type)], more].concat();
+        answer(self.request("POST", path, &headers, body))
+    }
+
+    pub fn put(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        answer(self.request("PUT", path, &[("Content-Type", content_type)], body))
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let headers = [("Content-Type", "application/json")];
+        answer(self.request("PATCH", path, &headers, body.as_bytes()))
+    }
+
+    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.post(path, "application/json", body.to_string().as_bytes())
+    }
+
+    /// A body that isn't JSON.
+    pub fn text(&self, path: &str) -> String {
+        let mut response = self.request("GET", path, &[], &[]);
+        response.body_mut().read_to_string().unwrap()
+    }
+
+    /// The bytes that a POST without a body gives.
+    pub fn bytes_of_post(&self, path: &str) -> Vec<u8> {
+        let mut response = self.request("POST", path, &[], &[]);
+        assert_eq!(response.status(), 200);
+        response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap()
+    }
+
+    /// `/metrics` as text.
+    pub fn metrics(&self) -> String {
+        self.text("/metrics")
     }
 
     /// Upload a component that must be accepted.
@@ -266,24 +375,6 @@ impl Server {
         )
     }
 
-    /// Run a `caisson` command against this server.
-    pub fn cli(&self, args: &[&str]) -> Output {
-        caisson()
-            .args(args)
-            .env("CAISSON_SERVER", &self.url)
-            .output()
-            .unwrap()
-    }
-
-    /// Push the first-party plugins and the model that the CDNOW example needs, and deploy it.
-    pub fn with_cdnow() -> Self {
-        let server = Self::start();
-        server.push_cdnow();
-        let answer = server.post("/v1/deployments", "application/yaml", &cdnow("deployment.yaml"));
-        assert_eq!(answer.status, 201, "{answer:?}");
-        server
-    }
-
     /// Everything of the CDNOW example but the deployment itself.
     pub fn push_cdnow(&self) {
         for name in CDNOW_PLUGINS {
@@ -297,6 +388,31 @@ impl Server {
             Some(&cdnow("baseline.csv")),
         );
         assert_eq!(answer.status, 201, "{answer:?}");
+    }
+}
+
+type Response = ureq::http::Response<ureq::Body>;
+
+fn answer(mut response: Response) -> Answer {
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let content_type = headers
+        .get("content-type")
+        .map(|v| v.to_str().unwrap().to_owned())
+        .unwrap_or_default();
+    let bytes = response
+        .body_mut()
+        .with_config()
+        .limit(1 << 30)
+        .read_to_vec()
+        .unwrap();
+    let body = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|e| panic!("{status}: {e}: {}", String::from_utf8_lossy(&bytes)));
+    Answer {
+        status,
+        content_type,
+        headers,
+        body,
     }
 }
 

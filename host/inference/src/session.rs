@@ -5,6 +5,8 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 
+use serde::Serialize;
+
 use crate::error::{InferenceError, ModelRejected, tidy};
 use crate::runtime::Runtime;
 
@@ -35,11 +37,12 @@ pub enum Provider {
 }
 
 /// Where a model really runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Placement {
     /// `cpu` or `cuda`.
     pub provider: &'static str,
     /// Why it isn't the provider that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
 }
 

@@ -65,9 +65,9 @@ impl App {
         tracing::info!(library = %library.display(), version = runtime.version(), "ONNX Runtime");
         let data_dir = settings.data_dir.clone();
         let store = tokio::task::spawn_blocking({
-            let data_dir = data_dir.clone();
+            let (data_dir, options) = (data_dir.clone(), settings.store());
             move || {
-                let store = Store::open(&data_dir)?;
+                let store = Store::open_with(&data_dir, &options)?;
                 store.sweep_orphans(ORPHAN_GRACE)?;
                 Ok::<_, caisson_store::StoreError>(store)
             }
@@ -84,10 +84,10 @@ impl App {
         })?;
         let (access, audit) = tokio::task::spawn_blocking({
             let (store, audit_dir) = (store.clone(), data_dir.join("audit"));
-            let defaults = settings.quotas.clone();
+            let (defaults, kept) = (settings.quotas.clone(), settings.audit());
             move || {
                 let access = Access::open(store, defaults)?;
-                Ok::<_, anyhow::Error>((access, AuditLog::open(audit_dir)?))
+                Ok::<_, anyhow::Error>((access, AuditLog::open_with(audit_dir, kept)?))
             }
         })
         .await??;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use caisson_data::Schema;
+use caisson_inference::Placement;
 use serde::Serialize;
 
 use crate::monitor::Monitor;
@@ -37,6 +38,9 @@ pub struct StagePlan {
     /// gets a fresh one, and for models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_because: Option<String>,
+    /// Where a model runs; absent for plugins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
 }
 
 /// One monitor.
@@ -67,6 +71,7 @@ impl Plan {
                 digest: model.digest.clone(),
                 output: Arc::clone(&model.output),
                 warm_because: None,
+                placement: Some(model.model.placement().clone()),
             }),
             Core::Predictor(stage) => stages.push(plugin_plan(stage)),
         }
@@ -94,5 +99,6 @@ fn plugin_plan(stage: &PluginStage) -> StagePlan {
         digest: stage.digest.clone(),
         output: Arc::clone(stage.output()),
         warm_because: stage.warm_because().map(str::to_owned),
+        placement: None,
     }
 }

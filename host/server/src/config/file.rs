@@ -25,6 +25,7 @@ pub(crate) struct File {
     pub(crate) storage: Storage,
     pub(crate) models: Models,
     pub(crate) log: Log,
+    pub(crate) audit: Audit,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quotas: Quotas,
 }
@@ -46,6 +47,33 @@ pub(crate) struct Server {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Storage {
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where plugins, models and baselines are: in the data folder, or `s3://BUCKET/PREFIX`.
+    pub(crate) blobs: Option<String>,
+    pub(crate) s3: S3,
+}
+
+/// `[storage.s3]`. Credentials come from the environment (`AWS_ACCESS_KEY_ID` and so on), so that no
+/// file has them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct S3 {
+    /// The server, where it isn't Amazon's.
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    /// May the endpoint be `http://`?
+    pub(crate) allow_http: bool,
+    /// Bytes of local copies.
+    pub(crate) cache_bytes: Option<u64>,
+}
+
+/// `[audit]`: how much of the log is kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Audit {
+    /// Bytes beyond which the oldest segments are removed.
+    pub(crate) max_bytes: Option<u64>,
+    /// Days after which segments are removed.
+    pub(crate) max_days: Option<u64>,
 }
 
 /// `[models]`: ONNX Runtime.

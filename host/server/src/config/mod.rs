@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::bail;
 use caisson_access::Quotas;
+use caisson_store::{BlobBackend, UrlOptions};
 use clap::Args;
 use serde::Serialize;
 
-use file::{File, LogFormat, Provider, ReadyPolicy};
+use file::{Audit, File, LogFormat, Provider, ReadyPolicy, S3};
 
 /// Where the server listens unless told otherwise: this machine alone.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -56,6 +57,9 @@ pub(crate) struct ServerFlags {
     /// Folder of everything that is kept. [default: caisson-data]
     #[arg(long, env = "CAISSON_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Where plugins, models and baselines are: in the data folder, or `s3://BUCKET/PREFIX`.
+    #[arg(long, env = "CAISSON_BLOBS", value_name = "URL")]
+    blobs: Option<String>,
     /// ONNX Runtime's shared library; `cargo xtask setup` puts one in place.
     #[arg(long, env = "CAISSON_ONNXRUNTIME", value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
@@ -85,6 +89,10 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) ready: ReadyPolicy,
     pub(crate) data_dir: PathBuf,
+    /// `s3://BUCKET/PREFIX`; in the data folder if absent.
+    pub(crate) blobs: Option<String>,
+    pub(crate) s3: S3,
+    pub(crate) audit: Audit,
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) provider: Provider,
     pub(crate) fallback_to_cpu: bool,
@@ -103,6 +111,40 @@ impl ServerFlags {
 }
 
 impl Settings {
+    /// How the data folder is opened.
+    pub(crate) fn store(&self) -> caisson_store::Options {
+        let mut options = caisson_store::Options::default();
+        if let Some(url) = &self.blobs {
+            let mut s3 = UrlOptions {
+                endpoint: self.s3.endpoint.clone(),
+                region: self.s3.region.clone(),
+                allow_http: self.s3.allow_http,
+                ..UrlOptions::default()
+            };
+            if let Some(bytes) = self.s3.cache_bytes {
+                s3.cache_bytes = bytes;
+            }
+            options.blobs = BlobBackend::Url {
+                url: url.clone(),
+                options: s3,
+            };
+        }
+        options
+    }
+
+    /// How much of the audit log is kept.
+    pub(crate) fn audit(&self) -> caisson_audit::Options {
+        let mut options = caisson_audit::Options::default();
+        if let Some(bytes) = self.audit.max_bytes {
+            options.max_bytes = Some(bytes);
+        }
+        options.max_age = self
+            .audit
+            .max_days
+            .map(|days| Duration::from_secs(days.saturating_mul(86_400)));
+        options
+    }
+
     /// Put file, environment and flags together, and check the whole.
     ///
     /// # Errors
@@ -130,6 +172,7 @@ impl Settings {
             storage,
             models,
             log,
+            audit,
             quotas,
         } = file;
         Self {
@@ -144,6 +187,9 @@ impl Settings {
                 .data_dir
                 .or(storage.data_dir)
                 .unwrap_or_else(|| DATA_DIR.into()),
+            blobs: flags.blobs.or(storage.blobs),
+            s3: storage.s3,
+            audit,
             onnxruntime: flags.onnxruntime.or(models.onnxruntime),
             provider: flags.provider.or(models.provider).unwrap_or_default(),
             fallback_to_cpu: flags
