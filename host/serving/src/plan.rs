@@ -71,7 +71,7 @@ impl Plan {
                 digest: model.digest.clone(),
                 output: Arc::clone(&model.output),
                 warm_because: None,
-                placement: Some(model.model.placement().clone()),
+                placement: Some(model.model.provider().clone()),
             }),
             Core::Predictor(stage) => stages.push(plugin_plan(stage)),
         }
