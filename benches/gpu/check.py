@@ -12,6 +12,7 @@ Needs Python's `numpy` and `onnx`, and an `onnxruntime-gpu` library with its pro
 """
 
 import argparse
+import atexit
 import json
 import os
 import pathlib
@@ -60,9 +61,11 @@ def perceptron(path):
 
 
 class Server:
-    """`caisson serve --dev` on a free port."""
+    """`caisson serve --dev` on a free port. Ends with this program."""
 
     def __init__(self, args, data, *more):
+        atexit.register(self.kill)
+        self.process = None
         self.binary = args.binary
         self.log = open(pathlib.Path(data) / f"log-{len(os.listdir(data))}.txt", "w+")
         self.process = subprocess.Popen(
@@ -96,6 +99,10 @@ class Server:
     def post(self, path, body):
         request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
         return json.load(urllib.request.urlopen(request))
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

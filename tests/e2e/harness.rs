@@ -40,6 +40,13 @@ pub fn cdnow(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// The columns of the CDNOW model, as its facts name them.
+pub fn cdnow_columns() -> Vec<String> {
+    let facts: Value = serde_json::from_slice(&cdnow("model.json")).unwrap();
+    let names = facts["features"].as_array().unwrap();
+    names.iter().map(|n| n.as_str().unwrap().to_owned()).collect()
+}
+
 /// The `caisson` program.
 pub fn caisson() -> Command {
     Command::new(env!("CARGO_BIN_EXE_caisson"))
@@ -162,6 +169,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Stop by SIGTERM, wait for the end, and give the data folder back.

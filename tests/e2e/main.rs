@@ -16,6 +16,7 @@ mod cli;
 mod drift;
 mod first_light;
 mod harness;
+mod operation;
 mod restart;
 mod sandbox;
 mod sdk_readme;
