@@ -2,10 +2,9 @@
 //! HTTP edge needs. What can be wrong with a machine or a data folder is found here, before the
 //! port is bound.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,9 +13,10 @@ use caisson_audit::AuditLog;
 use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
-use caisson_serving::{Meters, ModelCache, Parts, Serving};
+use caisson_serving::{Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::config::{self, Settings, file::ReadyPolicy};
 
@@ -49,7 +49,7 @@ pub(crate) struct App {
     /// When a server whose deployments can't all be loaded is ready.
     pub(crate) ready: ReadyPolicy,
     draining: AtomicBool,
-    turns: StdMutex<HashMap<TenantId, Arc<Mutex<()>>>>,
+    turns: Turns<TenantId>,
 }
 
 impl App {
@@ -144,7 +144,7 @@ impl App {
             uploads,
             ready: settings.ready,
             draining: AtomicBool::new(false),
-            turns: StdMutex::default(),
+            turns: Turns::default(),
         };
         // Named before the port is bound, so that the first answer about readiness is true.
         for tenant in app.tenants().await? {
@@ -180,13 +180,7 @@ impl App {
 
     /// One upload of a tenant at a time, from looking at its quota to using it up.
     pub(crate) async fn tenant_turn(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            // Bounded by the tenants that are uploading now.
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(tenant.clone()).or_default())
-        };
-        turn.lock_owned().await
+        self.turns.of(tenant).await
     }
 
     /// From now on the server is unready, and about to stop.
@@ -199,7 +193,8 @@ impl App {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Prepare every stored deployment, one after the other.
+    /// Prepare every stored deployment, as many at a time as there are cores: preparing is computing.
+    /// Tenants take turns, so that one with many deployments doesn't keep the others waiting.
     pub(crate) async fn load_all(&self) {
         let tenants = match self.tenants().await {
             Ok(tenants) => tenants,
@@ -208,16 +203,23 @@ impl App {
                 return;
             }
         };
+        let mut waiting = Vec::new();
         for tenant in tenants {
             match self.serving.announce(&tenant).await {
                 Ok(records) => {
-                    for record in records {
-                        self.serving.load(&tenant, record).await;
-                    }
+                    let of_tenant = records.into_iter().enumerate();
+                    waiting.extend(of_tenant.map(|(place, record)| (place, tenant.clone(), record)));
                 }
                 Err(error) => tracing::error!(%tenant, %error, "the stored deployments can't be read"),
             }
         }
+        waiting.sort_by_key(|(place, ..)| *place);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        stream::iter(waiting)
+            .for_each_concurrent(cores, |(_, tenant, record)| async move {
+                self.serving.load(&tenant, record).await;
+            })
+            .await;
     }
 }
 
