@@ -27,6 +27,12 @@ const DATA_DIR: &str = "caisson-data";
 const DRAIN_SECONDS: u64 = 5;
 /// How long requests in flight may take after that.
 const GRACE_SECONDS: u64 = 30;
+/// Requests of one tenant at once, unless its quotas or the configuration say otherwise: a quarter of
+/// the instances that the sandbox has, so that no tenant has them all.
+const CONCURRENT_REQUESTS: u64 = (caisson_sandbox::INSTANCES_DEFAULT / 4) as u64;
+/// Memory of one tenant's running instances, likewise: as much as that many instances of the default
+/// limit, 64 MiB, may take.
+const MEMORY_BYTES: u64 = CONCURRENT_REQUESTS * caisson_sandbox::MEMORY_BYTES_DEFAULT as u64;
 /// The longest of both: a supervisor has killed the process long before.
 const STOP_SECONDS_MAX: u64 = 3600;
 
@@ -175,11 +181,18 @@ impl Settings {
             audit,
             quotas,
         } = file;
+        let dev = flags.dev.or(server.dev).unwrap_or_default();
+        let shared = Quotas {
+            concurrent_requests: Some(CONCURRENT_REQUESTS),
+            memory_bytes: Some(MEMORY_BYTES),
+            ..Quotas::default()
+        };
         Self {
-            quotas,
+            // A developer's only tenant shares with nobody.
+            quotas: if dev { quotas } else { quotas.or(&shared) },
+            dev,
             listen: flags.listen.or(server.listen).unwrap_or(LISTEN),
             allow_remote: flags.allow_remote.or(server.allow_remote).unwrap_or_default(),
-            dev: flags.dev.or(server.dev).unwrap_or_default(),
             drain: seconds(flags.drain_seconds, server.drain_seconds, DRAIN_SECONDS),
             grace: seconds(flags.grace_seconds, server.grace_seconds, GRACE_SECONDS),
             ready: flags.ready.or(server.ready).unwrap_or_default(),
