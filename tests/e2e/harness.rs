@@ -128,16 +128,10 @@ impl Server {
     /// Start with more flags.
     pub fn spawn(data: tempfile::TempDir, flags: &[&str]) -> Self {
         let mut child = caisson()
-            .args([
-                "serve",
-                "--drain-seconds",
-                "0",
-                "--listen",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
             .args(flags)
+            .env("CAISSON_DRAIN_SECONDS", "0")
             .env("CAISSON_OPERATOR_KEY", OPERATOR_KEY)
             .env(
                 "CAISSON_ONNXRUNTIME",

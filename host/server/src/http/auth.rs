@@ -11,7 +11,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
@@ -73,8 +73,8 @@ struct Request_ {
     context: Context,
     peer: Option<SocketAddr>,
     request_id: Option<String>,
-    /// What it turned out to be about.
-    resource: OnceLock<(TenantId, String)>,
+    /// What it turned out to be about: the last that was asked for.
+    resource: Mutex<Option<(TenantId, String)>>,
     asked: AtomicBool,
     /// Nothing is changed, whatever the action: a dry run.
     harmless: AtomicBool,
@@ -123,7 +123,8 @@ impl Caller {
     /// 403 for the caller's own tenant; 404 for another.
     pub(crate) fn allow_on(&self, action: Action, owner: &TenantId, name: &str) -> Result<(), ApiError> {
         self.0.asked.store(true, Ordering::Relaxed);
-        let _ = self.0.resource.set((owner.clone(), name.to_owned()));
+        *self.0.resource.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((owner.clone(), name.to_owned()));
         permit(&self.0.context, &self.0.principal, action, owner, name)
     }
 
@@ -183,7 +184,7 @@ pub(crate) async fn guard(
         principal,
         context,
         peer,
-        resource: OnceLock::new(),
+        resource: Mutex::default(),
         asked: AtomicBool::new(false),
         harmless: AtomicBool::new(false),
     }));
@@ -351,7 +352,13 @@ fn unaudited(error: &caisson_audit::AuditError, response: Response) -> Response 
 fn event(caller: &Caller, action: Action, response: &Response) -> Event {
     let principal = &caller.0.principal;
     let status = response.status();
-    let (tenant, resource) = match caller.0.resource.get() {
+    let about = caller
+        .0
+        .resource
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let (tenant, resource) = match about {
         Some((owner, name)) => (owner.to_string(), format!("{}:{name}", action.kind().as_str())),
         None => (caller.tenant().to_string(), action.kind().as_str().to_owned()),
     };
