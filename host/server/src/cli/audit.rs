@@ -28,7 +28,7 @@ pub(crate) enum AuditCommand {
     /// The newest records, oldest first. An operator sees those of all tenants.
     #[command(after_help = "Examples:
   caisson audit tail
-  caisson audit tail -n 100 --action key.create --from 24h
+  caisson audit tail -n 100 --action key:create --from 24h
   caisson audit tail --follow --outcome refused")]
     Tail {
         /// How many; at most 1000.
@@ -80,7 +80,7 @@ pub(crate) struct Filters {
     /// Of this key only, by its id.
     #[arg(long, value_name = "ID")]
     key_id: Option<String>,
-    /// Of this action only, such as `key.create`.
+    /// Of this action only, such as `key:create`.
     #[arg(long)]
     action: Option<String>,
     /// With this outcome only.
