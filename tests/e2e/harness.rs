@@ -205,15 +205,6 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Run a `caisson` command against this server.
-    pub fn cli(&self, args: &[&str]) -> Output {
-        caisson()
-            .args(args)
-            .env("CAISSON_SERVER", &self.url)
-            .output()
-            .unwrap()
-    }
-
     /// Push the first-party plugins and the model that the CDNOW example needs, and deploy it.
     pub fn with_cdnow() -> Self {
         let server = Self::start();
@@ -243,6 +234,24 @@ impl Keyed {
 
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// Run a `caisson` command against this server, with this key.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        let mut command = caisson();
+        command
+            .args(args)
+            .env("CAISSON_SERVER", &self.url)
+            .env_remove("CAISSON_KEY");
+        command
+            .envs(self.key().map(|key| ("CAISSON_KEY", key)))
+            .output()
+            .unwrap()
+    }
+
+    /// The same with another key.
+    pub fn cli_as(&self, key: &str, args: &[&str]) -> Output {
+        self.with_key(Some(key.to_owned())).cli(args)
     }
 
     /// As the operator: make a tenant, and give its admin.

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin;
 mod bad_input;
 mod cli;
 mod drift;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use caisson_audit::{Position, Report, TAIL_RECORDS_MAX};
+use caisson_audit::{Report, TAIL_RECORDS_MAX};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use ureq::http::Method;
@@ -28,7 +28,7 @@ pub(crate) enum AuditCommand {
     /// The newest records, oldest first. An operator sees those of all tenants.
     #[command(after_help = "Examples:
   caisson audit tail
-  caisson audit tail -n 100 --action key.create --from 24h
+  caisson audit tail -n 100 --action key:create --from 24h
   caisson audit tail --follow --outcome refused")]
     Tail {
         /// How many; at most 1000.
@@ -80,7 +80,7 @@ pub(crate) struct Filters {
     /// Of this key only, by its id.
     #[arg(long, value_name = "ID")]
     key_id: Option<String>,
-    /// Of this action only, such as `key.create`.
+    /// Of this action only, such as `key:create`.
     #[arg(long)]
     action: Option<String>,
     /// With this outcome only.
@@ -181,7 +181,7 @@ pub(crate) fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
         }
         AuditCommand::Verify { data_dir, remote } => {
             let report = match data_dir {
-                Some(dir) => report_body(&verify_folder(&dir)?),
+                Some(dir) => serde_json::to_value(verify_folder(&dir)?)?,
                 None => Client::new(&remote)?.post_json("/v1/audit/verify", &json!({}))?,
             };
             print_report(&report, remote.json)
@@ -281,22 +281,6 @@ fn verify_folder(data_dir: &Path) -> anyhow::Result<Report> {
         );
     }
     Ok(caisson_audit::verify(&folder)?)
-}
-
-fn report_body(report: &Report) -> Value {
-    let position = |at: &Position| json!({"seq": at.seq, "time": at.time.to_string()});
-    let breaks: Vec<Value> = report
-        .breaks
-        .iter()
-        .map(|at| json!({"file": at.file, "line": at.line, "what": at.what}))
-        .collect();
-    json!({
-        "records": report.records,
-        "first": report.first.as_ref().map(position),
-        "last": report.last.as_ref().map(position),
-        "breaks": breaks,
-        "breaks_total": report.breaks_total,
-    })
 }
 
 fn print_report(report: &Value, as_json: bool) -> anyhow::Result<ExitCode> {

@@ -44,14 +44,8 @@ pub(crate) enum DeploymentCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// All revisions of a deployment: who made each, when, and why.
-    #[command(after_help = "Example:\n  caisson deployment history churn")]
-    History {
-        /// The deployment.
-        name: String,
-        #[command(flatten)]
-        remote: Remote,
-    },
+    /// The revisions of a deployment, the newest first: who made each, when, and why.
+    History(history::HistoryArgs),
     /// What one revision of a deployment has that another has not.
     #[command(after_help = "Examples:
   caisson deployment diff churn                    # the live revision and the one before it
@@ -139,7 +133,7 @@ pub(crate) fn run_command(command: DeploymentCommand) -> anyhow::Result<()> {
             println!("{name}, revision {}", output::cell(&answer, "revision"));
             print_stages(&answer);
         }
-        DeploymentCommand::History { name, remote } => history::list(&name, &remote)?,
+        DeploymentCommand::History(args) => history::list(&args)?,
         DeploymentCommand::Diff {
             name,
             from,

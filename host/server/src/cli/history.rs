@@ -1,13 +1,11 @@
 //! A deployment's past: its revisions, how they differ, and the way back to one.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::{Client, query, segment};
 use super::{Remote, deploy, output};
 
-/// Revisions asked for at once.
-const PAGE_REVISIONS: &str = "100";
 /// Characters of a value in a diff: a line or two. `--json` has all of it.
 const VALUE_CHARS_MAX: usize = 160;
 
@@ -49,29 +47,39 @@ pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Print all revisions.
-pub(crate) fn list(name: &str, remote: &Remote) -> anyhow::Result<()> {
-    let client = Client::new(remote)?;
-    let mut revisions: Vec<Value> = Vec::new();
-    let mut after = 0;
-    loop {
-        let page = query(&[
-            ("after", Some(&after.to_string())),
-            ("limit", Some(PAGE_REVISIONS)),
-        ]);
-        let answer = client.get(&format!("{}{page}", path(name, "revisions")))?;
-        let last = output::list(&answer, "revisions").filter_map(number).max();
-        revisions.extend(output::list(&answer, "revisions").cloned());
-        match last.filter(|&last| last > after) {
-            Some(last) => after = last,
-            None => break,
-        }
-    }
+/// Which revisions of a deployment to list.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  caisson deployment history churn\n  caisson deployment history churn -n 100 --before 40"
+)]
+pub(crate) struct HistoryArgs {
+    /// The deployment.
+    name: String,
+    /// How many; at most 1000.
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    limit: u64,
+    /// Only revisions before this one.
+    #[arg(long, value_name = "REVISION")]
+    before: Option<u64>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Print revisions, the newest first.
+pub(crate) fn list(args: &HistoryArgs) -> anyhow::Result<()> {
+    let client = Client::new(&args.remote)?;
+    let before = args.before.map(|n| n.to_string());
+    let page = query(&[
+        ("limit", Some(&args.limit.to_string())),
+        ("before", before.as_deref()),
+    ]);
+    let answer = client.get(&format!("{}{page}", path(&args.name, "revisions")))?;
     if client.json {
-        output::json(&json!({"revisions": revisions}));
+        output::json(&answer);
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = revisions.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = output::list(&answer, "revisions").map(row).collect();
     output::table(&["REVISION", "", "CREATED", "BY", "HOW", "MESSAGE"], &rows);
     Ok(())
 }
@@ -110,10 +118,6 @@ fn path(name: &str, what: &str) -> String {
     format!("/v1/deployments/{}/{what}", segment(name))
 }
 
-fn number(revision: &Value) -> Option<u64> {
-    revision.get("number").and_then(Value::as_u64)
-}
-
 fn row(revision: &Value) -> Vec<String> {
     let live = revision.get("live").and_then(Value::as_bool) == Some(true);
     let how = match revision.pointer("/origin/of") {
@@ -149,6 +153,8 @@ fn shown(side: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

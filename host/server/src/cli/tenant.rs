@@ -1,5 +1,6 @@
 //! `caisson tenant …`: who owns what, how much of it, and on what terms.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -79,6 +80,7 @@ pub(crate) enum TenantCommand {
     #[command(after_help = "Examples:
   caisson tenant settings
   caisson tenant settings --signing-key release=release.pem.pub --require-signed-plugins true
+  caisson tenant settings --protect-alias champion
   caisson tenant settings --log-predictions false")]
     Settings {
         #[command(flatten)]
@@ -133,6 +135,13 @@ pub(crate) struct SettingsChanges {
     /// The name of a signing key to forget; may be given more than once.
     #[arg(long, value_name = "NAME")]
     remove_signing_key: Vec<String>,
+    /// An alias that leads to approved model versions only, and that approvers move; may be given more
+    /// than once.
+    #[arg(long, value_name = "ALIAS")]
+    protect_alias: Vec<String>,
+    /// An alias to protect no more; may be given more than once.
+    #[arg(long, value_name = "ALIAS")]
+    unprotect_alias: Vec<String>,
 }
 
 impl SettingsChanges {
@@ -141,6 +150,8 @@ impl SettingsChanges {
             && self.log_predictions.is_none()
             && self.signing_key.is_empty()
             && self.remove_signing_key.is_empty()
+            && self.protect_alias.is_empty()
+            && self.unprotect_alias.is_empty()
     }
 
     /// Settings as an answer has them, with these changes.
@@ -153,6 +164,7 @@ impl SettingsChanges {
                 settings.insert(name.to_owned(), value.into());
             }
         }
+        self.apply_aliases(&mut settings)?;
         let keys = settings.entry("signing_keys").or_insert_with(|| json!({}));
         let keys = keys
             .as_object_mut()
@@ -168,6 +180,24 @@ impl SettingsChanges {
             keys.insert(name.clone(), BASE64.encode(key.to_bytes()).into());
         }
         Ok(settings.into())
+    }
+
+    fn apply_aliases(&self, settings: &mut Map<String, Value>) -> anyhow::Result<()> {
+        if self.protect_alias.is_empty() && self.unprotect_alias.is_empty() {
+            return Ok(());
+        }
+        let mut aliases: BTreeSet<String> = match settings.get("protected_aliases") {
+            Some(list) => serde_json::from_value(list.clone()).context("protected_aliases")?,
+            None => BTreeSet::new(),
+        };
+        for alias in &self.unprotect_alias {
+            if !aliases.remove(alias) {
+                bail!("the alias `{}` is not protected", output::one_line(alias));
+            }
+        }
+        aliases.extend(self.protect_alias.iter().cloned());
+        settings.insert("protected_aliases".to_owned(), json!(aliases));
+        Ok(())
     }
 }
 
@@ -424,6 +454,8 @@ mod tests {
             log_predictions: None,
             signing_key: Vec::new(),
             remove_signing_key: Vec::new(),
+            protect_alias: Vec::new(),
+            unprotect_alias: Vec::new(),
         };
         assert!(none.is_none());
         let old = map(
@@ -432,11 +464,13 @@ mod tests {
         let changes = SettingsChanges {
             require_signed_plugins: Some(false),
             remove_signing_key: vec!["a".to_owned()],
+            protect_alias: vec!["champion".to_owned()],
             ..none
         };
         assert_eq!(
             changes.apply(old.clone()).unwrap(),
-            json!({"require_signed_plugins": false, "signing_keys": {}, "log_predictions": false})
+            json!({"require_signed_plugins": false, "signing_keys": {}, "log_predictions": false,
+                   "protected_aliases": ["champion"]})
         );
         let mut without = old;
         without.remove("signing_keys");
