@@ -154,8 +154,11 @@ fn metadata_says_what_a_deployment_takes_and_gives() {
     assert_eq!(server.get("/v2").body["name"], "caisson");
     let show = server.get("/v1/models/cdnow-repurchase/latest");
     assert_eq!(
-        (show.body["version"].as_u64(), show.body["baseline"].as_bool()),
-        (Some(1), Some(true))
+        (
+            show.body["version"].as_u64(),
+            show.body["baseline"]["content_type"].as_str()
+        ),
+        (Some(1), Some("text/csv"))
     );
 }
 
@@ -190,7 +193,9 @@ fn a_row_that_a_validator_refuses_is_named() {
     assert_eq!(answer.body["violations"].as_array().unwrap().len(), 2);
     let metrics = server.metrics();
     assert!(
-        metrics.contains("caisson_violations_total{deployment=\"people\",severity=\"reject\"} 2"),
+        metrics.contains(
+            "caisson_violations_total{tenant=\"default\",deployment=\"people\",severity=\"reject\"} 2"
+        ),
         "{metrics}"
     );
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -161,10 +162,14 @@ impl FromRequestParts<Context> for MaybeCaller {
 /// Stands before a handler; see the module.
 pub(crate) async fn guard(
     State((context, rule)): State<(Context, Rule)>,
-    params: RawPathParams,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let params = match params {
+        Ok(params) => params,
+        Err(rejection) => return ApiError::bad_request("bad-path", rejection.body_text()).into_response(),
+    };
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let principal = match principal(&context, request.headers()) {
         Ok(principal) => Some(principal),
