@@ -282,6 +282,10 @@ fn the_audit_log_is_read_and_checked() {
     let viewer = setup.key(&admin, &["viewer", "--role", "viewer"]);
     refused(&server.cli_as(&viewer, &["plugin", "push", &plugin("clip")]));
     said(&setup.operate(&["tenant", "create", "globex"]));
+    setup.key(
+        &setup.operator,
+        &["root", "--role", "admin", "--tenant", "globex"],
+    );
 
     let all = said(&setup.operate(&["audit", "tail", "--from", "1h"]));
     contains(&all, &["tenant:create", "globex", "key:create"]);
@@ -486,7 +490,7 @@ fn models_are_described_approved_and_named() {
         "--lineage",
         &lineage,
     ]);
-    contains(&pushed, &["version 1", "created"]);
+    contains(&pushed, &["version 1", "created", "<- X: fp32[-1,9]"]);
     contains(
         &run(&["model", "show", "churn"]),
         &[

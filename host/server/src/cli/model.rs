@@ -185,7 +185,7 @@ fn show(name: &str, version: &str, remote: &Remote) -> anyhow::Result<()> {
         output::cell(&answer, "digest")
     );
     print_signature(&answer);
-    for key in ["stage", "created_at", "created_by", "training_data_digest"] {
+    for key in ["stage", "created_at", "created_by", "training_data"] {
         if let Some(text) = answer.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()) {
             println!("  {key}: {}", output::one_line(text));
         }
@@ -242,9 +242,9 @@ pub(crate) fn print_signature(model: &Value) {
         let signature = model.get("signature").unwrap_or(&Value::Null);
         for tensor in output::list(signature, key) {
             println!(
-                "  {arrow} {} {}{}",
+                "  {arrow} {}: {}{}",
                 output::cell(tensor, "name"),
-                output::cell(tensor, "data_type"),
+                output::cell(tensor, "type"),
                 output::cell(tensor, "shape")
             );
         }
