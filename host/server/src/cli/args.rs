@@ -73,15 +73,16 @@ impl When {
     }
 
     fn resolve(self, direction: impl Fn(Span) -> Span) -> Result<String, jiff::Error> {
-        let time = match self {
-            Self::At(time) => time,
-            // Days and months have a length in a time zone only.
-            Self::Away(span) => Timestamp::now()
-                .to_zoned_datetime(TimeZone::UTC)
-                .checked_add(direction(span))?
-                .timestamp(),
-        };
-        Ok(time.to_string())
+        match self {
+            Self::At(time) => Ok(time.to_string()),
+            Self::Away(span) => {
+                // Days and months have a length in a time zone only.
+                let now = Timestamp::now().to_zoned_datetime(TimeZone::UTC);
+                let time = now.checked_add(direction(span))?;
+                // Nobody who writes a duration means it to the nanosecond.
+                Ok(time.timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+            }
+        }
     }
 }
 
@@ -122,6 +123,7 @@ mod tests {
             (seconds as f64 / 3600.0).round()
         };
         let span = When::parse("30d").unwrap();
+        assert_eq!(span.to_come().unwrap().len(), "2026-01-02T03:04:05Z".len());
         assert_eq!(hours(&span.to_come().unwrap()), 720.0);
         assert_eq!(hours(&span.gone_by().unwrap()), -720.0);
         for bad in ["", "tomorrow", "-30d", "30d ago", "2026-01-02", "0s"] {
