@@ -124,9 +124,14 @@ impl Caller {
     /// 403 for the caller's own tenant; 404 for another.
     pub(crate) fn allow_on(&self, action: Action, owner: &TenantId, name: &str) -> Result<(), ApiError> {
         self.0.asked.store(true, Ordering::Relaxed);
-        *self.0.resource.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((owner.clone(), name.to_owned()));
+        self.is_about(owner, name);
         permit(&self.0.context, &self.0.principal, action, owner, name)
+    }
+
+    /// What the audit log says that this request is about.
+    pub(crate) fn is_about(&self, owner: &TenantId, name: &str) {
+        let about = Some((owner.clone(), name.to_owned()));
+        *self.0.resource.lock().unwrap_or_else(PoisonError::into_inner) = about;
     }
 
     /// This request changes nothing, whatever it was sent to.
@@ -255,6 +260,8 @@ fn admit(
             let unknown = || no_tenant(name);
             let owner: TenantId = name.parse().map_err(|_| unknown())?;
             caller.allow_on(action, &owner, Resource::ANY_NAME)?;
+            let thing = param("policy").or_else(|| param("id"));
+            caller.is_about(&owner, thing.unwrap_or(name));
         }
         Rule::Server(action) => {
             let system: TenantId = caisson_access::SYSTEM_TENANT.parse()?;

@@ -1,5 +1,7 @@
 //! `/v1/tenants/{tenant}/keys`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,7 +10,7 @@ use caisson_access::NewKey;
 use caisson_registry::TenantId;
 use serde_json::json as value;
 
-use super::auth::Caller;
+use super::auth::{Caller, Detail};
 use super::error::ApiError;
 use super::extract::Path;
 use super::{Context, blocking, body, json, read_json};
@@ -33,11 +35,15 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let new: NewKey = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
     let access = context.app.access.clone();
-    let (record, text) = blocking(move || access.create_key(&tenant, new, caller.principal())).await??;
+    let (owner, by) = (tenant.clone(), Arc::clone(caller.principal()));
+    let (record, text) = blocking(move || access.create_key(&owner, new, &by)).await??;
+    caller.is_about(&tenant, &record.id);
     let mut response = json(
         StatusCode::CREATED,
         &value!({ "key": text.expose(), "record": record }),
     );
+    let detail = format!("`{}`, {}", record.name, record.role);
+    response.extensions_mut().insert(Detail(detail));
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

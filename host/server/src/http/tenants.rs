@@ -39,10 +39,12 @@ pub(crate) async fn list(State(context): State<Context>) -> Result<Response, Api
 /// Make a tenant.
 pub(crate) async fn create(
     State(context): State<Context>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let new: NewTenant = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
+    caller.is_about(caller.tenant(), new.id.as_str());
     let record = change(&context, move |access| access.create_tenant(new)).await?;
     Ok(json(StatusCode::CREATED, &record))
 }
