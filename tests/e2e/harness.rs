@@ -80,16 +80,14 @@ impl Server {
 
     /// Start on a data folder that may have been used before.
     pub fn start_in(data: tempfile::TempDir) -> Self {
+        Self::start_draining(data, 0)
+    }
+
+    /// As [`Self::start_in`]; the server goes on serving for these seconds when it is told to stop.
+    pub fn start_draining(data: tempfile::TempDir, seconds: u64) -> Self {
         let mut child = caisson()
-            .args([
-                "serve",
-                "--dev",
-                "--drain-seconds",
-                "0",
-                "--listen",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
+            .args(["serve", "--dev", "--listen", "127.0.0.1:0"])
+            .args(["--drain-seconds", &seconds.to_string(), "--data-dir"])
             .arg(data.path())
             .env(
                 "CAISSON_ONNXRUNTIME",
@@ -125,19 +123,19 @@ impl Server {
 
     /// Stop by SIGTERM, wait for the end, and give the data folder back.
     pub fn stop(mut self) -> tempfile::TempDir {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.terminate();
         assert!(
             self.child.wait().unwrap().success(),
             "the server did not stop cleanly"
         );
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    /// Send SIGTERM, and don't wait.
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(status.success());
     }
 
     /// Kill with SIGKILL, and give the data folder back.

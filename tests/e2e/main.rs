@@ -19,3 +19,4 @@ mod harness;
 mod restart;
 mod sandbox;
 mod sdk_readme;
+mod switch;
