@@ -113,6 +113,11 @@ impl Server {
         Self::spawn(data, &["--dev"])
     }
 
+    /// As [`Self::start_in`]; the server goes on serving for these seconds when it is told to stop.
+    pub fn start_draining(data: tempfile::TempDir, seconds: u64) -> Self {
+        Self::spawn(data, &["--dev", "--drain-seconds", &seconds.to_string()])
+    }
+
     /// Start one that asks for keys; the client has the operator's.
     pub fn start_keyed() -> (Self, Keyed) {
         let server = Self::restart_keyed(tempfile::tempdir().unwrap());
@@ -165,26 +170,21 @@ impl Server {
         server
     }
 
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Stop by SIGTERM, wait for the end, and give the data folder back.
     pub fn stop(mut self) -> tempfile::TempDir {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.terminate();
         assert!(
             self.child.wait().unwrap().success(),
             "the server did not stop cleanly"
         );
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    /// Send SIGTERM, and don't wait.
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(status.success());
     }
 
     /// Kill with SIGKILL, and give the data folder back.

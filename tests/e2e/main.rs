@@ -21,4 +21,5 @@ mod operation;
 mod restart;
 mod sandbox;
 mod sdk_readme;
+mod switch;
 mod tenants;

@@ -137,20 +137,13 @@ fn dev_is_for_loopback_alone() {
 
 #[test]
 fn a_server_that_was_told_to_stop_is_unready_and_serves_on() {
-    let server = Server::spawn(tempfile::tempdir().unwrap(), &["--dev", "--drain-seconds", "3"]);
+    let server = Server::start_draining(tempfile::tempdir().unwrap(), 3);
     server.push(&plugin("clip"));
     server.deploy(&one_column(
         "clipped",
         json!([{"plugin": "clip", "config": {"columns": {"x": {"min": 0, "max": 1}}}}]),
     ));
-    let pid = server.pid().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    server.terminate();
     let told = Instant::now();
     loop {
         let ready = server.get("/v2/health/ready");

@@ -1,7 +1,11 @@
 //! The command line, by hand: an argument parser would double the time until the first message.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
 use caisson_plugin_build::Route;
+
+use crate::load::{self, Case};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask <command>
@@ -12,6 +16,14 @@ cargo xtask <command>
   test    set up, then run every test; what follows goes to the test runner
   demo    set up, then serve real predictions through sandboxed plugins, step by step
             --keep                    and leave the server running
+  kill-test   kill a server again and again while clients change things, and look at what is left
+            --kills N                 how often (default 20)
+            --seed N                  the choices of an earlier run again
+            --program FILE            this `caisson`, instead of building the release one
+  load CASE   measure what many tenants cost each other: fairness, start, idle, deploy, switch, stop
+            --seconds N               of each phase (default 20)
+            --deployments N           another number of them, for start and idle
+            --program FILE            this `caisson`, instead of building the release one
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
 
@@ -22,12 +34,41 @@ cargo xtask <command>
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Help,
-    Setup { wasm: Option<Route>, release: bool },
-    Guests { wasm: Option<Route> },
-    Test { wasm: Option<Route>, pass: Vec<String> },
-    Demo { wasm: Option<Route>, keep: bool },
-    Deny { advisories: bool },
+    Setup {
+        wasm: Option<Route>,
+        release: bool,
+    },
+    Guests {
+        wasm: Option<Route>,
+    },
+    Test {
+        wasm: Option<Route>,
+        pass: Vec<String>,
+    },
+    Demo {
+        wasm: Option<Route>,
+        keep: bool,
+    },
+    KillTest {
+        wasm: Option<Route>,
+        kills: u64,
+        seed: Option<u64>,
+        program: Option<PathBuf>,
+    },
+    Load {
+        wasm: Option<Route>,
+        case: Case,
+        seconds: u64,
+        deployments: Option<u64>,
+        program: Option<PathBuf>,
+    },
+    Deny {
+        advisories: bool,
+    },
 }
+
+/// Kills, unless told otherwise: under a minute.
+pub(crate) const KILLS: u64 = 20;
 
 /// Understand the arguments after the program's name.
 pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
@@ -55,6 +96,23 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             wasm: wasm(&mut rest)?,
             keep: has(&mut rest, "--keep"),
         },
+        "kill-test" => Command::KillTest {
+            wasm: wasm(&mut rest)?,
+            kills: number(&mut rest, "--kills")?.unwrap_or(KILLS),
+            seed: number(&mut rest, "--seed")?,
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
+        },
+        "load" => {
+            let command = Command::Load {
+                wasm: wasm(&mut rest)?,
+                seconds: number(&mut rest, "--seconds")?.unwrap_or(load::SECONDS),
+                deployments: number(&mut rest, "--deployments")?,
+                program: value(&mut rest, "--program")?.map(PathBuf::from),
+                case: rest.first().context("`load` needs a case")?.parse()?,
+            };
+            rest.remove(0);
+            command
+        }
         "deny" => Command::Deny {
             advisories: has(&mut rest, "--advisories"),
         },
@@ -73,22 +131,37 @@ fn has(args: &mut Vec<String>, flag: &str) -> bool {
     args.len() < before
 }
 
-/// Take `--wasm-toolchain NAME` out.
-fn wasm(args: &mut Vec<String>) -> Result<Option<Route>> {
-    const FLAG: &str = "--wasm-toolchain";
-    let Some(at) = args.iter().position(|arg| arg.split('=').next() == Some(FLAG)) else {
+/// Take `--flag VALUE` or `--flag=VALUE` out.
+fn value(args: &mut Vec<String>, flag: &str) -> Result<Option<String>> {
+    let Some(at) = args.iter().position(|arg| arg.split('=').next() == Some(flag)) else {
         return Ok(None);
     };
-    let flag = args.remove(at);
-    let name = match flag.split_once('=') {
-        Some((_, name)) => name.to_owned(),
+    let given = args.remove(at);
+    let value = match given.split_once('=') {
+        Some((_, value)) => value.to_owned(),
         None if at < args.len() => args.remove(at),
         None => String::new(),
     };
-    if name.is_empty() {
-        bail!("{FLAG} needs a name");
+    if value.is_empty() {
+        bail!("{flag} needs a value");
     }
-    name.parse().map(Some).context(FLAG)
+    Ok(Some(value))
+}
+
+/// Take `--flag NUMBER` out.
+fn number(args: &mut Vec<String>, flag: &str) -> Result<Option<u64>> {
+    let Some(text) = value(args, flag)? else {
+        return Ok(None);
+    };
+    let number = text.parse().with_context(|| format!("{flag} {text}"))?;
+    Ok(Some(number))
+}
+
+/// Take `--wasm-toolchain NAME` out.
+fn wasm(args: &mut Vec<String>) -> Result<Option<Route>> {
+    const FLAG: &str = "--wasm-toolchain";
+    let name = value(args, FLAG)?;
+    name.map(|name| name.parse().context(FLAG)).transpose()
 }
 
 #[cfg(test)]
@@ -116,6 +189,15 @@ mod tests {
             Command::Guests { wasm: debian }
         );
         assert_eq!(parsed("deny").unwrap(), Command::Deny { advisories: false });
+        assert_eq!(
+            parsed("kill-test --kills 200 --seed=7").unwrap(),
+            Command::KillTest {
+                wasm: None,
+                kills: 200,
+                seed: Some(7),
+                program: None
+            }
+        );
     }
 
     #[test]
@@ -138,6 +220,11 @@ mod tests {
             ("guests --fast", "--fast"),
             ("setup --wasm-toolchain", "--wasm-toolchain"),
             ("setup --wasm-toolchain brew", "brew"),
+            ("kill-test --kills many", "many"),
+            ("kill-test --seed", "--seed"),
+            ("load", "case"),
+            ("load everything", "everything"),
+            ("load start 100", "100"),
         ] {
             let error = format!("{:#}", parsed(line).unwrap_err());
             assert!(error.contains(word), "{line}: {error}");

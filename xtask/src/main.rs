@@ -7,15 +7,21 @@ mod args;
 mod demo;
 mod deny;
 mod guests;
+mod http;
+mod kill_test;
+mod load;
 mod onnxruntime;
 mod say;
+mod server;
 mod setup;
+mod table;
 mod test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use args::Command;
+use caisson_plugin_build::Route;
 
 fn main() -> ExitCode {
     let command = match args::parse(std::env::args().skip(1)) {
@@ -34,6 +40,26 @@ fn main() -> ExitCode {
         Command::Guests { wasm } => guests::run(wasm),
         Command::Test { wasm, pass } => test::run(wasm, &pass),
         Command::Demo { wasm, keep } => demo::run(wasm, keep),
+        Command::KillTest {
+            wasm,
+            kills,
+            seed,
+            program: named,
+        } => program(wasm, named).and_then(|program| kill_test::run(&program, kills, seed)),
+        Command::Load {
+            wasm,
+            case,
+            seconds,
+            deployments,
+            program: named,
+        } => program(wasm, named).and_then(|program| {
+            let options = load::Options {
+                program,
+                seconds,
+                deployments,
+            };
+            load::run(case, &options)
+        }),
         Command::Deny { advisories } => deny::run(advisories),
     };
     match result {
@@ -43,6 +69,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The program that was named, or the release one, built.
+fn program(wasm: Option<Route>, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(program) = named {
+        return Ok(program);
+    }
+    setup::run(wasm, true)?;
+    Ok(server::release_program())
 }
 
 /// The repository's root.

@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 use caisson_plugin_build::Route;
 
-use crate::{cargo, onnxruntime, root, setup};
+use crate::args::KILLS;
+use crate::{cargo, kill_test, onnxruntime, root, setup};
 
 /// Run the tests of the whole workspace, or of what `pass` says.
 pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
@@ -26,6 +27,8 @@ pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
     };
     cargo_run(wasm, &[runner, all].concat(), &[])?;
     cargo_run(wasm, &[runner, &["--workspace", "--test", "e2e"]].concat(), &[])?;
+    // With the program that those tests have built.
+    kill_test::run(&root().join("target/debug/caisson"), KILLS, None)?;
     cargo_run(wasm, &["test", "--workspace", "--doc", "--quiet"], &[])
 }
 

@@ -5,8 +5,9 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::http::Api;
-use super::{NAME, example, table};
+use super::{NAME, example};
+use crate::http::Api;
+use crate::table;
 
 pub(super) fn run(api: &Api) -> Result<()> {
     let path = format!("/v1/deployments/{NAME}/drift");

@@ -9,22 +9,19 @@
 )]
 
 mod drift;
-mod http;
 mod publish;
 mod quality;
 mod sandbox;
 mod score;
-mod server;
-mod table;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use caisson_plugin_build::Route;
 
+use crate::http::Api;
+use crate::server::{Folder, Keys, Server, release_program};
 use crate::{root, setup};
-use http::Api;
-use server::Server;
 
 /// The deployment and the model of `examples/cdnow`.
 const NAME: &str = "cdnow-repurchase";
@@ -33,13 +30,17 @@ const NAME: &str = "cdnow-repurchase";
 pub(crate) fn run(wasm: Option<Route>, keep: bool) -> Result<()> {
     setup::run(wasm, true)?;
     heading("1", "a server with an empty data folder");
-    let server = Server::start(&root())?;
+    let folder = Folder::new("demo")?;
+    let server = Server::start(&release_program(), &folder, &Keys::Dev, &[])?;
+    if let Err(error) = server.wait_until_ready() {
+        bail!("{error:#}\n{}", folder.log());
+    }
     let api = server.api();
     println!(
         "   {} (process {}, {})",
         api.url(),
         server.pid(),
-        server.folder().display()
+        folder.path().display()
     );
 
     heading("2", "plugins, a model with its baseline, a deployment");
@@ -51,9 +52,10 @@ pub(crate) fn run(wasm: Option<Route>, keep: bool) -> Result<()> {
     heading("5", "later months against the baseline");
     drift::run(&api)?;
     heading("6", "how to go on");
-    how_to_go_on(&api, &server, keep)?;
+    how_to_go_on(&api, &server, &folder, keep)?;
     if keep {
-        server.keep();
+        server.leave();
+        folder.keep();
     }
     Ok(())
 }
@@ -67,7 +69,7 @@ fn example(name: &str) -> PathBuf {
     root().join("examples/cdnow").join(name)
 }
 
-fn how_to_go_on(api: &Api, server: &Server, keep: bool) -> Result<()> {
+fn how_to_go_on(api: &Api, server: &Server, folder: &Folder, keep: bool) -> Result<()> {
     let url = api.url();
     let metrics = api.get_text("/metrics")?;
     let requests = metrics
@@ -83,7 +85,7 @@ fn how_to_go_on(api: &Api, server: &Server, keep: bool) -> Result<()> {
         println!(
             "\nThe server goes on. Stop it with: kill {}\nIts data and log: {}",
             server.pid(),
-            server.folder().display()
+            folder.path().display()
         );
     } else {
         println!("\nThe server stops now; `cargo xtask demo --keep` leaves it running.");

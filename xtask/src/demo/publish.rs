@@ -6,8 +6,8 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::http::Api;
 use super::{NAME, example};
+use crate::http::Api;
 use crate::{root, say};
 
 /// The plugin that a tenant wrote, in `examples/cdnow/plugin`.

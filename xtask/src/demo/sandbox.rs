@@ -5,9 +5,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::http::{Answer, Api};
-use super::table::Csv;
 use super::{NAME, example, publish, score};
+use crate::http::{Answer, Api};
+use crate::table::Csv;
 
 pub(super) fn run(api: &Api) -> Result<()> {
     let customers = Csv::read(&example("test_customers.csv"))?.json_rows()?;

@@ -6,10 +6,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::http::Api;
 use super::quality::{auc, base_rate, hit_rate};
-use super::table::Csv;
 use super::{NAME, example};
+use crate::http::Api;
+use crate::table::Csv;
 
 /// Customers in one request.
 const CHUNK_ROWS: usize = 1000;
