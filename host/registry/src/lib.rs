@@ -15,6 +15,7 @@
 
 mod deployments;
 mod error;
+mod forget;
 mod ledger;
 mod models;
 mod names;
@@ -29,6 +30,7 @@ pub use deployments::{
     Shown, SpecChange, SpecDiff,
 };
 pub use error::RegistryError;
+pub use forget::forget;
 pub use ledger::{Usage, usage};
 pub use models::{
     AliasChange, Baseline, BaselineRecord, Deletion, Lineage, ModelRecord, ModelUpload, Models, Parent,

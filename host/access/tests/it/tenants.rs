@@ -1,6 +1,6 @@
 //! Tenants: made, suspended, deleted, and the same after a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -60,6 +60,7 @@ fn a_restart_keeps_everything() {
                 require_signed_plugins: true,
                 signing_keys: BTreeMap::from([("ci".to_owned(), SIGNING_KEY.to_owned())]),
                 log_predictions: true,
+                protected_aliases: BTreeSet::from(["champion".to_owned()]),
             },
         })
         .unwrap();

@@ -99,3 +99,56 @@ fn usage_is_counted_with_every_change() {
     check(wanted);
     assert_eq!(usage(&f.store, &b).unwrap().plugins, 1);
 }
+
+#[test]
+fn a_forgotten_tenant_leaves_nothing_and_its_neighbour_everything() {
+    let f = fixture();
+    let (a, b) = (tenant("a"), tenant("a-b"));
+    for owner in [&a, &b] {
+        let plugins = Plugins::new(f.store.clone());
+        put(&plugins, owner, upload("clip", "1.0.0"), b"component").unwrap();
+        let models = Models::new(f.store.clone());
+        let file = f.dir.path().join("model.onnx");
+        std::fs::write(&file, b"onnx").unwrap();
+        for n in 1..=2 {
+            let upload = ModelUpload {
+                file: file.clone(),
+                metadata: json!({ "n": n }),
+                created_by: "ann".to_owned(),
+                ..ModelUpload::default()
+            };
+            models.register(owner, "churn", upload).unwrap();
+        }
+        models
+            .set_alias(owner, "churn", "champion", Some(1), None, "ann")
+            .unwrap();
+        let step = caisson_registry::Transition {
+            to: caisson_registry::Stage::Pending,
+            by: "ann",
+            why: "",
+            expected_from: None,
+            four_eyes: true,
+        };
+        models.transition(owner, "churn", 1, step).unwrap();
+        models.delete(owner, "churn", 2, "ann", "").unwrap();
+        let deployments = DeploymentStore::new(f.store.clone());
+        deployments.append(owner, "pricing", revision(json!({}))).unwrap();
+    }
+    let keys = || {
+        let mut keys = Vec::new();
+        f.store
+            .metadata()
+            .visit(&mut |key, _| {
+                keys.push(String::from_utf8_lossy(key).into_owned());
+                Ok(())
+            })
+            .unwrap();
+        keys
+    };
+    let before = keys();
+    caisson_registry::forget(&f.store, &a).unwrap();
+    let after = keys();
+    let of_b: Vec<_> = before.iter().filter(|key| key.contains("/a-b")).collect();
+    assert_eq!(after.iter().collect::<Vec<_>>(), of_b);
+    assert_eq!(before.len(), 2 * of_b.len());
+}

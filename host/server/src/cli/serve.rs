@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
@@ -52,6 +53,8 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime's threads")?;
     runtime.block_on(async move {
+        // First, so that no signal finds the system's own answer to it.
+        let mut signals = StopSignals::catch()?;
         let app = Arc::new(App::open(&settings).await?);
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -67,7 +70,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         let context = http::Context::new(Arc::clone(&app), metrics);
         let router = http::router(context);
         let stop = async {
-            stop_signal().await;
+            signals.next().await;
             app.start_draining();
             tracing::info!(
                 drain_seconds = settings.drain.as_secs(),
@@ -76,7 +79,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
             // A second signal ends the drain: whoever sends it doesn't want to wait.
             tokio::select! {
                 () = tokio::time::sleep(settings.drain) => {}
-                () = stop_signal() => {}
+                () = signals.next() => {}
             }
         };
         listener::serve(listener, router, stop, settings.grace).await;
@@ -117,27 +120,26 @@ fn start_logging(settings: &Settings) {
     }
 }
 
-/// Completes at SIGINT or SIGTERM.
-async fn stop_signal() {
-    let interrupt = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "SIGINT can't be caught");
-            std::future::pending::<()>().await;
+/// SIGINT and SIGTERM, caught from when this is made.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind, name| signal(kind).with_context(|| format!("catching {name}"));
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt(), "SIGINT")?,
+            terminate: catch(SignalKind::terminate(), "SIGTERM")?,
+        })
+    }
+
+    /// Completes at the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    };
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "SIGTERM can't be caught");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }

@@ -25,7 +25,7 @@ use caisson_audit::{Actor, Event, Outcome};
 use caisson_registry::TenantId;
 
 use super::error::ApiError;
-use super::{Context, blocking};
+use super::{Context, blocking, body};
 
 /// Bytes of a caller's `X-Request-Id`: a UUID has 36.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -183,6 +183,7 @@ pub(crate) async fn guard(
         Err(error) => {
             let refusal = unauthorised(error);
             note_stranger(&context, rule, peer, &refusal);
+            discard_body(request).await;
             return refusal.into_response();
         }
     };
@@ -204,9 +205,17 @@ pub(crate) async fn guard(
             let response = next.run(request).await;
             checked(&caller, rule, response)
         }
-        Err(error) => error.into_response(),
+        Err(error) => {
+            discard_body(request).await;
+            error.into_response()
+        }
     };
     audit(&caller, rule, response).await
+}
+
+async fn discard_body(request: Request) {
+    let (parts, body) = request.into_parts();
+    body::discard(&parts.headers, body).await;
 }
 
 /// The caller's key, or the developer that `--dev` lets everyone be. `Err(None)`: no key was sent.

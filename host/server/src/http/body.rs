@@ -141,6 +141,14 @@ async fn collect(mut body: Body, announced: Option<u64>, limit: u64) -> Result<B
     Ok(first.unwrap_or_else(|| whole.into()))
 }
 
+/// Read and throw away the body of a request that was refused before it, so that a client which writes
+/// before it reads sees the answer.
+pub(crate) async fn discard(headers: &HeaderMap, body: Body) {
+    if let Some(length) = announced(headers) {
+        drain(body, length).await;
+    }
+}
+
 async fn drain(mut body: Body, length: u64) {
     if length > DRAIN_BYTES_MAX {
         return;

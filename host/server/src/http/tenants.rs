@@ -124,7 +124,9 @@ pub(crate) async fn delete(
                 .map(|(count, what)| format!("{count} {what}"))
                 .collect();
             Ok((!words.is_empty()).then(|| words.join(" and ")))
-        })
+        })?;
+        // Plugins never go while their tenant is there; now it is gone.
+        Ok::<_, ApiError>(caisson_registry::forget(&store, &gone)?)
     })
     .await??;
     Ok(json(
