@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::RegistryError;
 use crate::names::shown;
 
@@ -79,4 +81,17 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Registry
         check_line(&format!("the tag `{}`", shown(key)), value, TAG_VALUE_BYTES_MAX)?;
     }
     Ok(())
+}
+
+/// The same JSON with the keys of all objects in order. Whether an object keeps the order in which it
+/// was written depends on what else is built with serde_json; what is stored must not.
+pub(crate) fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let entries: BTreeMap<String, Value> = map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }

@@ -1,5 +1,7 @@
 //! How two specs differ: a list of places, each with what is there in one and in the other.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,7 +13,7 @@ const VALUE_BYTES_MAX: usize = 4096;
 /// How two specs differ.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SpecDiff {
-    /// In the order of the specs.
+    /// In the order of the names.
     pub changes: Vec<SpecChange>,
     /// Changes past the longest list.
     pub left_out: usize,
@@ -52,7 +54,8 @@ impl SpecDiff {
     fn compare(&mut self, path: &str, from: Option<&Value>, to: Option<&Value>) {
         match (from, to) {
             (Some(Value::Object(a)), Some(Value::Object(b))) => {
-                for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
+                let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+                for key in keys {
                     self.compare(&format!("{path}/{}", escaped(key)), a.get(key), b.get(key));
                 }
             }
@@ -98,8 +101,8 @@ mod tests {
             json!({"left_out": 0, "changes": [
                 {"path": "/a~1b", "from": {"value": 1}, "to": {"value": null}},
                 {"path": "/model/version", "from": {"value": 1}, "to": {"value": 2}},
-                {"path": "/post/0", "from": {"value": {"plugin": "x"}}},
                 {"path": "/new", "to": {"value": true}},
+                {"path": "/post/0", "from": {"value": {"plugin": "x"}}},
             ]})
         );
         assert!(SpecDiff::of(&a, &a).changes.is_empty());

@@ -25,7 +25,7 @@ pub use record::{NewRevision, Origin, RevisionRecord, RevisionSummary};
 use crate::ledger::{Opened, Usage};
 use crate::names::{self, TenantId};
 use crate::table::{self, Attempt, change, number_key};
-use crate::text::{WHY_BYTES_MAX, check_actor, check_text};
+use crate::text::{WHY_BYTES_MAX, check_actor, check_text, sorted};
 use crate::{RegistryError, now};
 use record::{Pointer, StoredRevision};
 
@@ -71,7 +71,7 @@ impl DeploymentStore {
             revision.message.as_deref().unwrap_or_default(),
             WHY_BYTES_MAX,
         )?;
-        let text = serde_json::to_vec(&revision.spec)
+        let text = serde_json::to_vec(&sorted(revision.spec.clone()))
             .map_err(|_| RegistryError::Store(StoreError::BadRequest("a spec that JSON can't hold")))?;
         if text.len() as u64 > SPEC_BYTES_MAX {
             return Err(RegistryError::TooMany {

@@ -27,7 +27,7 @@ pub use record::{Baseline, BaselineRecord, Deletion, ModelRecord, ModelUpload, V
 use crate::ledger::{Opened, Usage};
 use crate::names::{self, TenantId};
 use crate::table::{self, Attempt, change, number_key};
-use crate::text::{ACTOR_BYTES_MAX, DESCRIPTION_BYTES_MAX, check_line, check_tags, check_text};
+use crate::text::{ACTOR_BYTES_MAX, DESCRIPTION_BYTES_MAX, check_line, check_tags, check_text, sorted};
 use crate::{Outcome, RegistryError, now};
 use lineage::{check_data_digest, check_metrics};
 use record::{ContentRecord, Details, Head, VersionRecord};
@@ -86,8 +86,8 @@ impl Models {
         })?;
         let model = blobs.put_from(file, MODEL_BYTES_MAX)?;
         let details = Details {
-            signature: upload.signature,
-            metadata: upload.metadata,
+            signature: sorted(upload.signature),
+            metadata: sorted(upload.metadata),
             metrics: upload.metrics,
             training_data: upload.training_data,
             lineage: upload.lineage,

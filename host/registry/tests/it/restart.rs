@@ -132,7 +132,7 @@ fn a_damaged_deployment_stops_no_other() {
     let deployments = DeploymentStore::new(f.store.clone());
     for name in ["first", "second", "third", "fourth"] {
         deployments
-            .append(&a, name, json!({"name": name}), "ann")
+            .append(&a, name, revision(json!({"name": name})))
             .unwrap();
     }
     let damage = |key: &str| {
