@@ -664,6 +664,16 @@ fn uploads_are_held_to_their_digest_and_yanked_versions_are_not_chosen() {
     let wrong = send("sha-256=:AAAA:");
     assert_eq!((wrong.status, wrong.code()), (400, "content-digest"));
     assert_eq!(send("md5=:AAAA:").status, 400);
+    let form = format!(
+        "--x\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nabc\r\n--x\r\nContent-Disposition: form-data; name=\"details\"\r\n\r\n{}\r\n--x--\r\n",
+        json!({"digest": format!("sha256:{}", "0".repeat(64))})
+    );
+    let wrong = acme.post(
+        "/v1/models/churn",
+        "multipart/form-data; boundary=x",
+        form.as_bytes(),
+    );
+    assert_eq!((wrong.status, wrong.code()), (400, "content-digest"), "{wrong:?}");
     acme.push(&component);
     acme.deploy(&clip("pricing", 5.0));
     assert_eq!(

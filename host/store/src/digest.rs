@@ -29,7 +29,7 @@ impl Digest {
     }
 
     /// The digest that a hasher has come to.
-    pub(crate) fn from_hasher(hasher: Sha256) -> Self {
+    pub fn from_hasher(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use caisson_registry::Lineage;
+use caisson_registry::{Digest, Lineage};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
@@ -60,6 +60,9 @@ pub(crate) struct PushArgs {
 /// The form's part `details`.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Details {
+    /// Of the model, so that what arrives is what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -82,6 +85,7 @@ impl Details {
             ),
         };
         Ok(Self {
+            digest: None,
             description: args.description.clone(),
             tags: once_each("--tag", &args.tag)?,
             metrics: once_each("--metric", &args.metric)?,
@@ -103,18 +107,16 @@ fn once_each<V: Clone>(flag: &str, pairs: &[(String, V)]) -> anyhow::Result<BTre
 }
 
 pub(crate) fn run(args: &PushArgs) -> anyhow::Result<()> {
-    let details = Details::of(args)?;
+    let mut details = Details::of(args)?;
     let model = client::read_file(&args.file)?;
+    details.digest = Some(Digest::of(&model));
     let metadata = args.metadata.as_deref().map(client::read_file).transpose()?;
     if let Some(text) = &metadata {
         serde_json::from_slice::<serde_json::Map<String, Value>>(text)
             .context("--metadata is no JSON object")?;
     }
     let baseline = args.baseline.as_deref().map(client::read_file).transpose()?;
-    let details = match details == Details::default() {
-        true => None,
-        false => Some(serde_json::to_vec(&details)?),
-    };
+    let details = Some(serde_json::to_vec(&details)?);
     let mut parts = vec![FormPart {
         name: "model",
         content_type: "application/octet-stream",

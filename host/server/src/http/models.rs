@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_access::Quota;
 use caisson_inference::CheckLimits;
-use caisson_registry::{Baseline, Lineage, ModelRecord, ModelUpload, Outcome};
+use caisson_registry::{Baseline, Digest, Lineage, ModelRecord, ModelUpload, Outcome};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
 use super::auth::Caller;
@@ -125,6 +126,15 @@ pub(crate) async fn push(
             "the form has no part `model` (the ONNX file)",
         ));
     };
+    if let Some(announced) = parts.details.digest.filter(|digest| *digest != file.digest) {
+        return Err(ApiError::bad_request(
+            "content-digest",
+            format!(
+                "the model arrived as {}, and {announced} was announced: it was damaged on its way, or is another file",
+                file.digest
+            ),
+        ));
+    }
     let path = file.path.clone();
     let (worker, runtime) = (context.app.model_worker.clone(), context.app.runtime.clone());
     let signature =
@@ -182,6 +192,8 @@ struct Parts {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Details {
+    /// `sha256:…` of the ONNX file, as its sender knows it.
+    digest: Option<Digest>,
     description: String,
     tags: BTreeMap<String, String>,
     metrics: BTreeMap<String, f64>,
@@ -259,6 +271,7 @@ async fn bounded(mut field: Field<'_>, limit: u64) -> Result<Vec<u8>, ApiError> 
 /// A file that is removed when dropped; what the registry keeps, it has copied by then.
 struct TemporaryFile {
     path: PathBuf,
+    digest: Digest,
 }
 
 impl TemporaryFile {
@@ -266,13 +279,15 @@ impl TemporaryFile {
     async fn write(mut field: Field<'_>, folder: &FsPath, limit: u64) -> Result<Self, ApiError> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let this = Self {
+        let mut this = Self {
+            digest: Digest::of(b""),
             path: folder.join(format!("{}-{number}.onnx", std::process::id())),
         };
         let mut file = tokio::fs::File::create(&this.path)
             .await
             .map_err(ApiError::internal)?;
         let mut length = 0u64;
+        let mut hasher = Sha256::new();
         while let Some(chunk) = field.chunk().await.map_err(|e| bad_form(&e))? {
             length += chunk.len() as u64;
             if length > limit {
@@ -280,9 +295,11 @@ impl TemporaryFile {
                     "the model is larger than the {limit} bytes that it may have"
                 )));
             }
+            hasher.update(&chunk);
             file.write_all(&chunk).await.map_err(ApiError::internal)?;
         }
         file.flush().await.map_err(ApiError::internal)?;
+        this.digest = Digest::from_hasher(hasher);
         Ok(this)
     }
 }
