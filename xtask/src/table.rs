@@ -103,8 +103,8 @@ mod tests {
     fn rows_for_the_api() {
         let csv = Csv::parse("id,gap\n7,\n8,1.25\n").unwrap();
         assert_eq!(
-            Value::Array(csv.json_rows().unwrap()).to_string(),
-            r#"[{"gap":null,"id":7},{"gap":1.25,"id":8}]"#
+            Value::Array(csv.json_rows().unwrap()),
+            serde_json::json!([{"gap": null, "id": 7}, {"gap": 1.25, "id": 8}])
         );
         assert_eq!(csv.numbers("id").unwrap(), [7.0, 8.0]);
         assert!(csv.numbers("gap").is_err(), "a missing value is no number");

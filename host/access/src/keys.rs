@@ -121,6 +121,20 @@ impl Access {
                 by: by.role,
             });
         }
+        if by.is_revoked() || by.has_expired() || !by.tenant.is_active() {
+            return Err(AccessError::invalid(
+                "the key that asks",
+                "it was revoked or has expired, or its tenant was suspended; use one that is good",
+            ));
+        }
+        // A key that ends doesn't leave one behind that doesn't.
+        let mut new = new;
+        if let Some(end) = by.expires_at
+            && !operator
+        {
+            let wanted = new.expires_at.as_deref().map(parsed_time).transpose()?;
+            new.expires_at = Some(wanted.map_or(end, |wanted| wanted.min(end)).to_string());
+        }
         let text = KeyText::generate()?;
         let record = self.insert_key(tenant, new, &text, by.to_string())?;
         Ok((record, text))

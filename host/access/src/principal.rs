@@ -56,6 +56,11 @@ impl Principal {
         self.deployments.as_ref()
     }
 
+    /// Has the key's time ended since it was let in?
+    pub fn has_expired(&self) -> bool {
+        self.expires_at.is_some_and(|end| end <= Timestamp::now())
+    }
+
     /// Has the key been taken back since it was let in? A request that goes on for long asks now
     /// and then.
     pub fn is_revoked(&self) -> bool {

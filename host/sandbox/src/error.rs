@@ -304,6 +304,9 @@ pub enum Cause {
         /// The bound.
         limit_bytes: usize,
     },
+    /// The tenant was suspended or deleted meanwhile.
+    #[error("the tenant was suspended; its plugins are stopped")]
+    TenantStopped,
     /// More table elements than allowed.
     #[error("the plugin asked for more than its {limit} table elements and was stopped")]
     Table {
@@ -399,6 +402,7 @@ impl Cause {
             Self::WallTime(_) => "wall-time",
             Self::Memory { .. } => "memory-limit",
             Self::TenantMemory { .. } => "tenant-memory",
+            Self::TenantStopped => "tenant-suspended",
             Self::Table { .. } => "table-limit",
             Self::Handles(_) => "handle-limit",
             Self::StackOverflow => "stack-overflow",

@@ -50,6 +50,8 @@ impl Phase {
 pub(crate) enum Fault {
     #[error("out of processor time")]
     CpuTime,
+    #[error("the tenant was stopped")]
+    Stopped,
     #[error("wasi:nn in `{0}`")]
     ModelsOutsidePredict(&'static str),
     #[error("{0}")]
@@ -78,6 +80,7 @@ pub(crate) struct Guest {
     pub(crate) wasi: Option<Box<WasiCtx>>,
     pub(crate) grants: Grants,
     pub(crate) models: Models,
+    tick: Duration,
     ticks_left: u64,
     /// Ticks that passed inside the guest since the call began.
     ticks_burnt: u32,
@@ -103,6 +106,7 @@ impl Guest {
                 wasi: None,
                 grants: terms.grants,
                 models: Models::new(terms.graphs.clone(), limits.memory_bytes),
+                tick: terms.tick,
                 ticks_left: 0,
                 ticks_burnt: 0,
             },
@@ -114,6 +118,11 @@ impl Guest {
         // Ticks that pass while it waits in the host, or while it has no thread, come down to one.
         store.epoch_deadline_callback(|mut cx| {
             let guest = cx.data_mut();
+            // Now, and not at the end of the call: who goes away before that has used it all the same.
+            guest.limiter.tenant().add_cpu(guest.tick);
+            if guest.limiter.tenant().is_stopped() {
+                return Err(Fault::Stopped.into());
+            }
             match guest.ticks_left.checked_sub(1) {
                 Some(left) => {
                     guest.ticks_left = left;
@@ -131,10 +140,12 @@ impl Guest {
     }
 }
 
-/// The processor time of a call that had a thread for `busy`. A thread that the system paused did not
-/// run, and then the ticks that the guest saw say more: a pause of any length costs one.
-pub(crate) fn cpu_time(guest: &Guest, tick: Duration, busy: Duration) -> Duration {
-    busy.min(tick.saturating_mul(guest.ticks_burnt.saturating_add(1)))
+/// The processor time of a call that had a thread for `busy`, as far as its ticks haven't been put on
+/// the tenant's account already. A thread that the system paused did not run, and then the ticks that
+/// the guest saw say more: a pause of any length costs one.
+pub(crate) fn cpu_time_left(guest: &Guest, busy: Duration) -> Duration {
+    let charged = guest.tick.saturating_mul(guest.ticks_burnt);
+    busy.saturating_sub(charged).min(guest.tick)
 }
 
 /// Begin a call: a new budget of time.
@@ -162,6 +173,7 @@ pub(crate) fn cause(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> 
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return match fault {
             Fault::CpuTime => Cause::CpuTime(budget(limits, guest.phase).0),
+            Fault::Stopped => Cause::TenantStopped,
             Fault::ModelsOutsidePredict(function) => Cause::ModelsOutsidePredict(function),
             Fault::Handles(what) => Cause::Handles(what.clone()),
             Fault::Contract(what) => {

@@ -158,8 +158,7 @@ impl Template {
 
     /// Put processor time on the tenant's account.
     fn charge(&self, store: &Store<Guest>, busy: Duration) {
-        let time = guest::cpu_time(store.data(), self.terms.tick, busy);
-        self.terms.meter.add_cpu(time);
+        self.terms.meter.add_cpu(guest::cpu_time_left(store.data(), busy));
     }
 
     fn count(&self, started: Instant, busy: Duration, store: &Store<Guest>, phase: Phase) {

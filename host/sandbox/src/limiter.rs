@@ -76,6 +76,11 @@ impl Limiter {
         }
     }
 
+    /// The account of the instance's tenant.
+    pub(crate) fn tenant(&self) -> &TenantMeter {
+        &self.tenant
+    }
+
     /// Bytes of linear memory, which never shrinks: also the peak.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory.used

@@ -9,6 +9,8 @@ pub const MEMORY_BYTES_DEFAULT: usize = 128 << 20;
 pub const MEMORY_BYTES_MAX: usize = 1 << 30;
 /// Table elements of one instance, all its tables together; CPython's function table has 11,000.
 pub const TABLE_ELEMENTS_DEFAULT: usize = 65_536;
+/// The longest that a call may take by any limit: no caller waits longer, and what does is batch work.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(120);
 /// Wall-clock time of a call, waiting for models included. Online requests seldom live longer.
 pub const WALL_DEFAULT: Duration = Duration::from_secs(5);
 /// Time of a call inside the guest.
@@ -88,6 +90,11 @@ impl Limits {
             ("setup_wall", self.setup_wall),
             ("setup_cpu", self.setup_cpu),
         ];
+        if let Some((name, time)) = zero.iter().find(|(_, time)| *time > CALL_TIME_MAX) {
+            return Err(format!(
+                "a limit of {time:?} for `{name}` is more than {CALL_TIME_MAX:?}"
+            ));
+        }
         match zero.iter().find(|(_, time)| time.is_zero()) {
             Some((name, _)) => Err(format!("a limit of 0 for `{name}` lets no call through")),
             None => Ok(()),

@@ -5,7 +5,7 @@
 //! so that calls on all cores add to them without waiting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a tenant counts as busy after one of its calls burnt a whole tick.
@@ -18,6 +18,8 @@ pub struct Meter {
     cpu_ns: Arc<AtomicU64>,
     memory_bytes: AtomicUsize,
     memory_bytes_max: AtomicUsize,
+    /// Guests of the tenant are stopped at their next tick.
+    stopped: AtomicBool,
     /// Nanoseconds from `made` until which the tenant counts as busy.
     busy_until_ns: AtomicU64,
 }
@@ -36,6 +38,7 @@ impl Meter {
             cpu_ns,
             memory_bytes: AtomicUsize::new(0),
             memory_bytes_max: AtomicUsize::new(usize::MAX),
+            stopped: AtomicBool::new(false),
             busy_until_ns: AtomicU64::new(0),
         }
     }
@@ -61,7 +64,17 @@ impl Meter {
         self.memory_bytes_max.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_cpu(&self, time: Duration) {
+    /// Stop the tenant's guests at their next tick, as when it is suspended; or let them run again.
+    pub fn set_stopped(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Put processor time on the tenant's account.
+    pub fn add_cpu(&self, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.cpu_ns.fetch_add(ns, Ordering::Relaxed);
     }

@@ -16,9 +16,10 @@ use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use caisson_serving::{Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::config::{self, Settings, file::ReadyPolicy};
+use crate::http::STREAMS_MAX;
 
 /// The variable with the first operator's key, for who doesn't want to read it from the first start's
 /// output.
@@ -48,6 +49,8 @@ pub(crate) struct App {
     pub(crate) uploads: PathBuf,
     /// When a server whose deployments can't all be loaded is ready.
     pub(crate) ready: ReadyPolicy,
+    /// Turns of streamed answers.
+    pub(crate) streams: Arc<Semaphore>,
     draining: AtomicBool,
     turns: Turns<TenantId>,
 }
@@ -143,12 +146,13 @@ impl App {
             runtime,
             uploads,
             ready: settings.ready,
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             draining: AtomicBool::new(false),
             turns: Turns::default(),
         };
         // Named before the port is bound, so that the first answer about readiness is true.
         for tenant in app.tenants().await? {
-            app.apply_memory_quota(&tenant)?;
+            app.apply_to_sandbox(&tenant)?;
             app.serving.announce(&tenant).await?;
         }
         Ok(app)
@@ -161,10 +165,15 @@ impl App {
         Ok(records.into_iter().map(|record| record.id).collect())
     }
 
-    /// Put a tenant's bound on memory where the sandbox reads it.
-    pub(crate) fn apply_memory_quota(&self, tenant: &TenantId) -> Result<(), AccessError> {
-        let quota = self.access.tenant_state(tenant)?.quotas().memory_bytes;
-        let bytes = quota.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    /// Put what the sandbox has to know of a tenant where it reads it: the bound on memory, and whether
+    /// its guests may run.
+    pub(crate) fn apply_to_sandbox(&self, tenant: &TenantId) -> Result<(), AccessError> {
+        let state = self.access.tenant_state(tenant)?;
+        self.meters.of(tenant).set_stopped(!state.is_active());
+        let bytes = state
+            .quotas()
+            .memory_bytes
+            .map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         self.meters.of(tenant).set_memory_bytes_max(bytes);
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use caisson_data::{Batch, DecodeLimits, Field, Schema, csv};
 use caisson_inference::{Binding, MissingPolicy, OutputSpec};
 use caisson_registry::{BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, TenantId};
-use caisson_sandbox::{Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
+use caisson_sandbox::{CALL_TIME_MAX, Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
 
 use crate::error::{Kind, ServingError};
 use crate::models::GrantedModels;
@@ -298,7 +298,13 @@ impl Builder<'_> {
         let refuse = |message: String| {
             ServingError::new(Kind::Unprocessable, "schema-mismatch", message).in_stage(name.as_ref())
         };
-        let model = self.parts.load_model(record).await?;
+        let deadline = spec.deadline_ms.map_or(MODEL_DEADLINE, Duration::from_millis);
+        if deadline > CALL_TIME_MAX {
+            return Err(refuse(format!(
+                "a deadline of {deadline:?} is more than {CALL_TIME_MAX:?}"
+            )));
+        }
+        let model = self.parts.load_model(self.tenant, record).await?;
         let missing = match spec.missing {
             MissingSpec::Reject => MissingPolicy::Reject,
             MissingSpec::Nan => MissingPolicy::Nan,
@@ -332,7 +338,7 @@ impl Builder<'_> {
             binding,
             keep,
             output: Arc::new(output),
-            deadline: spec.deadline_ms.map_or(MODEL_DEADLINE, Duration::from_millis),
+            deadline,
         })
     }
 
@@ -348,7 +354,7 @@ impl Builder<'_> {
             let record = self
                 .resolve_model(&place, &reference.name, &mut reference.version)
                 .await?;
-            granted.insert(alias.clone(), self.parts.load_model(&record).await?);
+            granted.insert(alias.clone(), self.parts.load_model(self.tenant, &record).await?);
             records.push(record);
         }
         Ok((Arc::new(GrantedModels(granted)), records))

@@ -1,5 +1,5 @@
-//! Loaded models, shared: two revisions, or a model stage and a predictor, that name the same
-//! model run the very same sessions.
+//! Loaded models, shared within a tenant: two revisions, or a model stage and a predictor, that name the
+//! same model run the very same sessions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,17 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use caisson_inference::{ByteInput, InferenceError, Model, Runtime, SessionOptions, WasiTensorType};
+use caisson_registry::TenantId;
 use caisson_sandbox::{Graph, GraphError, GraphErrorCode, GraphTensor, Graphs, TensorType};
 use futures_util::future::BoxFuture;
 
 use crate::build::MODEL_DEADLINE;
+
+/// Whose model, and its file's digest. Two tenants with the same file have sessions of their own: one's
+/// load is not the other's latency, and how fast a model loads tells nobody who else has it.
+type Key = (TenantId, String);
 
 /// Loads each model file once for as long as anything uses it.
 #[derive(Debug)]
 pub struct ModelCache {
     runtime: Runtime,
     options: SessionOptions,
-    loaded: Mutex<HashMap<String, Weak<Model>>>,
+    loaded: Mutex<HashMap<Key, Arc<Mutex<Weak<Model>>>>>,
 }
 
 impl ModelCache {
@@ -30,20 +35,28 @@ impl ModelCache {
         }
     }
 
-    /// The model in this file, whose digest is `digest`. Blocks while it loads.
+    /// The tenant's model of this digest, which is in this file. Blocks while it loads; who wants
+    /// another model doesn't wait for it.
     ///
     /// # Errors
     ///
     /// The file can't be loaded.
-    pub fn get(&self, digest: &str, file: &Path) -> Result<Arc<Model>, InferenceError> {
-        // Held while loading: deploys are few, and two of one model must not load it twice.
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = loaded.get(digest).and_then(Weak::upgrade) {
+    pub fn get(&self, key: &Key, file: &Path) -> Result<Arc<Model>, InferenceError> {
+        let place = {
+            let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody loads these, and nobody has them.
+            loaded.retain(|_, place| {
+                Arc::strong_count(place) > 1
+                    || place.try_lock().map_or(true, |model| model.strong_count() > 0)
+            });
+            Arc::clone(loaded.entry(key.clone()).or_default())
+        };
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = place.upgrade() {
             return Ok(model);
         }
         let model = Arc::new(Model::load(&self.runtime, file, &self.options)?);
-        loaded.retain(|_, weak| weak.strong_count() > 0);
-        loaded.insert(digest.to_owned(), Arc::downgrade(&model));
+        *place = Arc::downgrade(&model);
         Ok(model)
     }
 }

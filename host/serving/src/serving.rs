@@ -62,12 +62,16 @@ impl Parts {
     }
 
     /// Load a model version, or find it loaded.
-    pub(crate) async fn load_model(&self, record: &ModelRecord) -> Result<Arc<Model>, ServingError> {
+    pub(crate) async fn load_model(
+        &self,
+        tenant: &TenantId,
+        record: &ModelRecord,
+    ) -> Result<Arc<Model>, ServingError> {
         let (models, cache, wanted) = (self.models.clone(), Arc::clone(&self.cache), record.clone());
         let name = format!("model {}@{}", record.name, record.version);
         let file = self.blocking(move || models.model_path(&wanted)).await?;
-        let digest = record.digest.to_string();
-        tokio::task::spawn_blocking(move || cache.get(&digest, &file))
+        let key = (tenant.clone(), record.digest.to_string());
+        tokio::task::spawn_blocking(move || cache.get(&key, &file))
             .await
             .map_err(internal)?
             .map_err(|e| model_error(&name, &e))
@@ -501,7 +505,7 @@ impl Serving {
                     .parts
                     .blocking(move || models.resolve(&owner, &name, &wanted))
                     .await?;
-                let loaded = self.parts.load_model(&record).await;
+                let loaded = self.parts.load_model(tenant, &record).await;
                 let loaded = loaded.map_err(ServingError::refusing)?;
                 let ran = first_run(&loaded).await;
                 let name = format!("model {model}@{version}");

@@ -104,7 +104,7 @@ pub(crate) fn stage_error(name: &str, error: StageError) -> ServingError {
     let kind = match &error.cause {
         Cause::BadInput { .. } | Cause::InputSchema { .. } => Kind::Unprocessable,
         Cause::CpuTime(_) | Cause::WallTime(_) => Kind::Deadline,
-        Cause::TenantMemory { .. } => Kind::Quota,
+        Cause::TenantMemory { .. } | Cause::TenantStopped => Kind::Quota,
         Cause::Busy { .. } => Kind::Busy,
         cause if cause.is_host_fault() => Kind::Internal,
         _ => Kind::Stage,
@@ -116,7 +116,7 @@ pub(crate) fn stage_error(name: &str, error: StageError) -> ServingError {
 pub(crate) fn configure_error(name: &str, error: StageError) -> ServingError {
     let code = error.cause.code();
     let kind = match &error.cause {
-        Cause::TenantMemory { .. } => Kind::Quota,
+        Cause::TenantMemory { .. } | Cause::TenantStopped => Kind::Quota,
         Cause::Busy { .. } => Kind::Busy,
         cause if cause.is_host_fault() => Kind::Internal,
         // Anything that a plugin does while being configured is about the file that was sent.

@@ -31,7 +31,7 @@ const GRACE_SECONDS: u64 = 30;
 /// the instances that the sandbox has, so that no tenant has them all.
 const CONCURRENT_REQUESTS: u64 = (caisson_sandbox::INSTANCES_DEFAULT / 4) as u64;
 /// Memory of one tenant's running instances, likewise: as much as that many instances of the default
-/// limit, 64 MiB, may take.
+/// limit may take.
 const MEMORY_BYTES: u64 = CONCURRENT_REQUESTS * caisson_sandbox::MEMORY_BYTES_DEFAULT as u64;
 /// The longest of both: a supervisor has killed the process long before.
 const STOP_SECONDS_MAX: u64 = 3600;

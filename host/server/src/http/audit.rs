@@ -3,6 +3,8 @@
 //! A key sees its own tenant's records; an operator's sees all, and any one tenant's.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -25,6 +27,10 @@ use super::{Context, blocking, json};
 const TAIL_RECORDS: usize = 20;
 /// Chunks on their way to a client that is slow to read; with [`CHUNK_BYTES`] 512 KiB.
 const CHUNKS_MAX: usize = 8;
+/// Streamed answers at once, of all tenants: each has a thread while it lasts.
+pub(crate) const STREAMS_MAX: usize = 4;
+/// How long a client may leave a chunk unread.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes gathered before they are sent.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -100,9 +106,9 @@ pub(crate) async fn export(
 ) -> Result<Response, ApiError> {
     let filter = query.filter(&caller)?;
     let log = context.app.audit.clone();
-    Ok(streamed("application/x-ndjson", move |output| {
+    streamed(&context, "application/x-ndjson", move |output| {
         log.export(&filter, output).map(drop).map_err(io::Error::other)
-    }))
+    })
 }
 
 /// Is the log as it was written? For operators: it is one log of all tenants.
@@ -124,9 +130,9 @@ pub(crate) async fn verify(State(context): State<Context>, caller: Caller) -> Re
 }
 
 /// Everything that is stored, as one tar, while the server serves.
-pub(crate) async fn backup(State(context): State<Context>) -> Response {
+pub(crate) async fn backup(State(context): State<Context>) -> Result<Response, ApiError> {
     let store = context.app.store.clone();
-    streamed("application/x-tar", move |output| {
+    streamed(&context, "application/x-tar", move |output| {
         let report = store.backup_to(output).map_err(io::Error::other)?;
         tracing::info!(?report, "a backup was written");
         Ok(())
@@ -136,18 +142,36 @@ pub(crate) async fn backup(State(context): State<Context>) -> Response {
 /// An answer whose body a thread writes as fast as the client reads. An error cuts the body off, which
 /// every client notices: the last chunk is missing.
 fn streamed(
+    context: &Context,
     media_type: &'static str,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
-) -> Response {
+) -> Result<Response, ApiError> {
+    let turn = Arc::clone(&context.app.streams)
+        .try_acquire_owned()
+        .map_err(|_| {
+            ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "busy",
+                format!("{STREAMS_MAX} exports and backups are being read now; try again when one has ended"),
+            )
+        })?;
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-    tokio::task::spawn_blocking(move || {
-        let mut output = io::BufWriter::with_capacity(CHUNK_BYTES, Chunks(sender.clone()));
+    let runtime = tokio::runtime::Handle::current();
+    let thread = std::thread::Builder::new().name("caisson-stream".to_owned());
+    let started = thread.spawn(move || {
+        let _turn = turn;
+        let chunks = Chunks {
+            sender: sender.clone(),
+            runtime,
+        };
+        let mut output = io::BufWriter::with_capacity(CHUNK_BYTES, chunks);
         let written = write(&mut output).and_then(|()| output.flush());
         if let Err(error) = written {
-            tracing::error!(%error, "a streamed answer was cut off");
-            let _ = sender.blocking_send(Err(error));
+            tracing::warn!(%error, "a streamed answer was cut off");
+            let _ = sender.try_send(Err(error));
         }
     });
+    started.map_err(ApiError::internal)?;
     let body = stream::unfold(receiver, |mut receiver| async move {
         let chunk = receiver.recv().await?;
         Some((chunk, receiver))
@@ -156,17 +180,21 @@ fn streamed(
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
+    Ok(response)
 }
 
-/// Writes into the channel; an error when the client is gone.
-struct Chunks(mpsc::Sender<io::Result<Bytes>>);
+/// Writes into the channel; an error when the client is gone, or doesn't read.
+struct Chunks {
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    runtime: tokio::runtime::Handle,
+}
 
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
-            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client went away"))?;
+        let chunk = Ok(Bytes::copy_from_slice(bytes));
+        self.runtime
+            .block_on(self.sender.send_timeout(chunk, READ_TIMEOUT))
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client went away or doesn't read"))?;
         Ok(bytes.len())
     }
 

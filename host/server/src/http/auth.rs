@@ -10,19 +10,25 @@
 //! where a path names a tenant, another's is the same 404 as none.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{self, Poll};
 use std::time::Instant;
 
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use caisson_access::{Action, AuthError, Decision, Kind, OverQuota, Principal, Reason, Resource, Role};
+use caisson_access::{
+    Action, Admission, AuthError, Decision, Kind, OverQuota, Principal, Reason, Resource, Role,
+};
 use caisson_audit::{Actor, Event, Outcome};
 use caisson_registry::TenantId;
+use http_body::{Frame, SizeHint};
 
 use super::error::ApiError;
 use super::{Context, blocking, body};
@@ -77,6 +83,8 @@ struct Request_ {
     /// What it turned out to be about: the last that was asked for.
     resource: Mutex<Option<(TenantId, String)>>,
     asked: AtomicBool,
+    /// It asked for something of another tenant.
+    elsewhere: AtomicBool,
     /// Nothing is changed, whatever the action: a dry run.
     harmless: AtomicBool,
 }
@@ -125,6 +133,9 @@ impl Caller {
     pub(crate) fn allow_on(&self, action: Action, owner: &TenantId, name: &str) -> Result<(), ApiError> {
         self.0.asked.store(true, Ordering::Relaxed);
         self.is_about(owner, name);
+        if owner != self.tenant() {
+            self.0.elsewhere.store(true, Ordering::Relaxed);
+        }
         permit(&self.0.context, &self.0.principal, action, owner, name)
     }
 
@@ -197,20 +208,83 @@ pub(crate) async fn guard(
         peer,
         resource: Mutex::default(),
         asked: AtomicBool::new(false),
+        elsewhere: AtomicBool::new(false),
         harmless: AtomicBool::new(false),
     }));
-    let response = match admit(&caller, rule, &params) {
-        Ok(_admission) => {
-            request.extensions_mut().insert(caller.clone());
-            let response = next.run(request).await;
-            checked(&caller, rule, response)
-        }
+    let admission = match admit(&caller, rule, &params) {
+        Ok(admission) => admission,
         Err(error) => {
             discard_body(request).await;
-            error.into_response()
+            return audit(&caller, rule, error.into_response()).await;
         }
     };
-    audit(&caller, rule, response).await
+    request.extensions_mut().insert(caller.clone());
+    let request = request.map(|body| Body::new(WhileAllowed(body, Arc::clone(&caller.0.principal))));
+    let work = async move {
+        let response = next.run(request).await;
+        let response = checked(&caller, rule, response);
+        let response = audit(&caller, rule, response).await;
+        // Until the last byte of the answer is on its way.
+        response.map(|body| Body::new(Holding(body, admission)))
+    };
+    if !rule.action().is_some_and(Action::changes) {
+        return work.await;
+    }
+    // A client that goes away must not leave a change half made, or made and not in the audit log.
+    match tokio::spawn(work).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => ApiError::internal(error).into_response(),
+        },
+    }
+}
+
+/// A request's body while its key is good: a key that is revoked while the body arrives gets nothing
+/// done by the rest of it.
+struct WhileAllowed(Body, Arc<Principal>);
+
+impl HttpBody for WhileAllowed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.1.is_revoked() || self.1.has_expired() || !self.1.tenant().is_active() {
+            let why = "the key was revoked, or its tenant suspended, before the body had arrived";
+            return Poll::Ready(Some(Err(axum::Error::new(why))));
+        }
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// An answer's body that counts as a request in progress until it is sent or its client is gone.
+struct Holding(Body, #[expect(dead_code, reason = "held")] Option<Admission>);
+
+impl HttpBody for Holding {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
 }
 
 async fn discard_body(request: Request) {
@@ -254,13 +328,13 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
     (id.len() <= REQUEST_ID_BYTES_MAX).then(|| id.to_owned())
 }
 
-/// Permission, then quota.
-fn admit(
-    caller: &Caller,
-    rule: Rule,
-    params: &RawPathParams,
-) -> Result<Option<caisson_access::Admission>, ApiError> {
+/// Quota, then permission: a decision that a tenant's own policies make dear counts as a request.
+fn admit(caller: &Caller, rule: Rule, params: &RawPathParams) -> Result<Option<Admission>, ApiError> {
     let param = |key: &str| params.iter().find(|(k, _)| *k == key).map(|(_, value)| value);
+    let admission = match is_metered(rule) {
+        true => Some(caller.0.principal.tenant().admit(Instant::now())?),
+        false => None,
+    };
     match rule {
         Rule::Public | Rule::Known | Rule::AnyKey | Rule::Asks(_) => {}
         Rule::On(action) => caller.allow(action, param("name").unwrap_or(Resource::ANY_NAME))?,
@@ -277,17 +351,17 @@ fn admit(
             caller.allow_on(action, &system, Resource::ANY_NAME)?;
         }
     }
-    if !is_metered(rule) {
-        return Ok(None);
-    }
-    let admission = caller.0.principal.tenant().admit(Instant::now())?;
-    Ok(Some(admission))
+    Ok(admission)
 }
 
 /// Keys and policies can be managed whatever load a tenant makes: they are the way out of it.
 fn is_metered(rule: Rule) -> bool {
-    rule.action()
-        .is_some_and(|action| matches!(action.kind(), Kind::Plugin | Kind::Model | Kind::Deployment))
+    rule.action().is_some_and(|action| {
+        matches!(
+            action.kind(),
+            Kind::Plugin | Kind::Model | Kind::Deployment | Kind::Audit | Kind::Quota
+        )
+    })
 }
 
 fn permit(
@@ -336,7 +410,7 @@ async fn audit(caller: &Caller, rule: Rule, response: Response) -> Response {
             | StatusCode::FORBIDDEN
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::INSUFFICIENT_STORAGE
-    );
+    ) || status == StatusCode::NOT_FOUND && caller.0.elsewhere.load(Ordering::Relaxed);
     let changes = action.changes() && !caller.0.harmless.load(Ordering::Relaxed);
     let asked_for =
         caller.0.principal.tenant().settings().log_predictions && action == Action::DeploymentPredict;
@@ -345,7 +419,8 @@ async fn audit(caller: &Caller, rule: Rule, response: Response) -> Response {
     }
     let event = event(caller, action, &response);
     let log = caller.0.context.app.audit.clone();
-    if !changes || refused {
+    // Only what was changed waits for the disk; who is refused again and again is counted.
+    if !changes || status.is_client_error() {
         log.append_batched(event);
         return response;
     }

@@ -1,6 +1,8 @@
 //! `/v1/deployments`.
 
-use axum::body::Body;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -72,10 +74,8 @@ pub(crate) async fn apply(
     body: Body,
 ) -> Result<Response, ApiError> {
     let bytes = body::read(&headers, body, body::SPEC_BYTES_MAX).await?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|e| ApiError::bad_request("deployment-file", format!("the file is not UTF-8: {e}")))?;
-    let spec =
-        DeploymentSpec::parse(text).map_err(|e| ApiError::bad_request("deployment-file", e.to_string()))?;
+    let stored = bytes.len() as u64;
+    let spec = parse(&context, caller.tenant(), bytes).await?;
     caller.allow(Action::DeploymentDeploy, &spec.name)?;
     let (serving, tenant) = (&context.app.serving, caller.tenant());
     if query.dry_run {
@@ -93,12 +93,12 @@ pub(crate) async fn apply(
         ));
     }
     let _one = context.app.tenant_turn(tenant).await;
+    let usage = context.app.usage(tenant).await?;
+    let state = caller.principal().tenant();
     if serving.live(tenant, &spec.name).is_none() {
-        let usage = context.app.usage(tenant).await?;
-        let state = caller.principal().tenant();
         state.check_amount(Quota::Deployments, usage.deployments + 1)?;
-        state.check_amount(Quota::StoredBytes, usage.stored_bytes + bytes.len() as u64)?;
     }
+    state.check_amount(Quota::StoredBytes, usage.stored_bytes + stored)?;
     let author = caller.author();
     let change = Change {
         author: &author,
@@ -106,6 +106,20 @@ pub(crate) async fn apply(
     };
     let applied = serving.apply(tenant, spec, change).await?;
     Ok(answer(&applied))
+}
+
+/// Read a deployment file off the request threads, on its tenant's account: a large one takes a while.
+async fn parse(context: &Context, tenant: &TenantId, bytes: Bytes) -> Result<DeploymentSpec, ApiError> {
+    let meter = context.app.meters.of(tenant);
+    blocking(move || {
+        let start = Instant::now();
+        let spec = std::str::from_utf8(&bytes)
+            .map_err(|e| format!("the file is not UTF-8: {e}"))
+            .and_then(|text| DeploymentSpec::parse(text).map_err(|e| e.to_string()));
+        meter.add_cpu(start.elapsed());
+        spec.map_err(|message| ApiError::bad_request("deployment-file", message))
+    })
+    .await?
 }
 
 /// What applying or rolling back did.

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower_layer::Layer as _;
 
@@ -23,6 +23,10 @@ use super::auth::Peer;
 const CONNECTIONS_MAX: usize = 4096;
 /// How long a client may take over its request line and headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often an HTTP/2 client is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Bytes from which the protocol of a connection is known, so that its own time limits hold.
+const PROTOCOL_BYTES: usize = 4;
 /// Bytes of request line and headers.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after `accept` fails, which it does when descriptors run out: without one the loop spins.
@@ -46,7 +50,10 @@ pub(crate) async fn serve(
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(HEADER_BYTES_MAX as u32);
+        .max_header_list_size(HEADER_BYTES_MAX as u32)
+        // A client that has gone is noticed; one that only keeps a connection open has to answer.
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(HEADER_TIMEOUT);
     let mut stop = std::pin::pin!(stop);
     loop {
         // The slot comes first: past the limit, new connections wait in the kernel's queue.
@@ -70,12 +77,13 @@ pub(crate) async fn serve(
             tracing::debug!(%error, "TCP_NODELAY");
         }
         let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
-        let connection = graceful.watch(
-            builder
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned(),
-        );
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
         tokio::spawn(async move {
+            if !begins(&stream).await {
+                return; // Silent, or gone.
+            }
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let connection = watcher.watch(connection.into_owned());
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended early");
             }
@@ -89,4 +97,22 @@ pub(crate) async fn serve(
             "requests still in flight after the grace period were cut"
         );
     }
+}
+
+/// Wait, for a bounded time, for the bytes by which a connection's protocol is known.
+async fn begins(stream: &TcpStream) -> bool {
+    let arrive = async {
+        let mut first = [0; PROTOCOL_BYTES];
+        loop {
+            match stream.peek(&mut first).await {
+                Ok(0) | Err(_) => return false,
+                Ok(PROTOCOL_BYTES) => return true,
+                // Who sends single bytes is asked again, not served.
+                Ok(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    };
+    tokio::time::timeout(HEADER_TIMEOUT, arrive)
+        .await
+        .unwrap_or(false)
 }

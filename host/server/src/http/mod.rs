@@ -33,6 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
+pub(crate) use audit::STREAMS_MAX;
 use auth::{Caller, Rule};
 use error::ApiError;
 
@@ -226,10 +227,18 @@ async fn render_metrics(State(context): State<Context>, caller: Caller) -> Respo
             .parse()
             .is_ok_and(|system| caller.allow_on(Action::MetricsRead, &system, "*").is_ok());
     if !everything {
+        let only = caller.principal().deployments();
+        let sees = |line: &str| {
+            only.is_none_or(|names| {
+                names
+                    .iter()
+                    .any(|n| line.contains(&format!("deployment=\"{n}\"")))
+            })
+        };
         let own = format!("tenant=\"{}\"", caller.tenant());
         text = text
             .lines()
-            .filter(|line| line.starts_with('#') || line.contains(&own))
+            .filter(|line| line.starts_with('#') || line.contains(&own) && sees(line))
             .flat_map(|line| [line, "\n"])
             .collect();
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::multipart::Field;
 use axum::extract::{FromRequest as _, Multipart, Request, State};
@@ -25,6 +26,9 @@ use super::{Context, blocking, body, json};
 const METADATA_BYTES_MAX: u64 = 1 << 20;
 /// A baseline is held in memory while monitors are fitted on it.
 const BASELINE_BYTES_MAX: u64 = 256 << 20;
+
+/// How long a client may pause in a form.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A model version as clients see it.
 #[derive(Serialize)]
@@ -106,7 +110,10 @@ pub(crate) async fn push(
     request: Request,
 ) -> Result<Response, ApiError> {
     let state = Arc::clone(caller.principal().tenant());
-    let limit = upload_limit(&state, body::MODEL_BYTES_MAX);
+    let limit = upload_limit(
+        &state,
+        CheckLimits::default().file_bytes_max.min(body::MODEL_BYTES_MAX),
+    );
     body::check_announced(request.headers(), limit)?;
     // Before the body is read: a name that can't be used needs no upload.
     caisson_registry::check_model_name(&name)?;
@@ -254,9 +261,24 @@ fn bad_form(error: &axum::extract::multipart::MultipartError) -> ApiError {
     ApiError::bad_request("bad-form", error.body_text())
 }
 
+/// The next piece of a part; 408 for a client that stops sending.
+async fn next_chunk(field: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, ApiError> {
+    match tokio::time::timeout(CHUNK_TIMEOUT, field.chunk()).await {
+        Ok(chunk) => chunk.map_err(|e| bad_form(&e)),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body-timeout",
+            format!(
+                "nothing more of the form arrived within {} s",
+                CHUNK_TIMEOUT.as_secs()
+            ),
+        )),
+    }
+}
+
 async fn bounded(mut field: Field<'_>, limit: u64) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|e| bad_form(&e))? {
+    while let Some(chunk) = next_chunk(&mut field).await? {
         if (bytes.len() + chunk.len()) as u64 > limit {
             let name = field.name().unwrap_or_default();
             return Err(ApiError::too_large(format!(
@@ -288,7 +310,7 @@ impl TemporaryFile {
             .map_err(ApiError::internal)?;
         let mut length = 0u64;
         let mut hasher = Sha256::new();
-        while let Some(chunk) = field.chunk().await.map_err(|e| bad_form(&e))? {
+        while let Some(chunk) = next_chunk(&mut field).await? {
             length += chunk.len() as u64;
             if length > limit {
                 return Err(ApiError::too_large(format!(

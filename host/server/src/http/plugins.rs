@@ -117,6 +117,8 @@ pub(crate) async fn push(
     let limit = upload_limit(&state, body::PLUGIN_BYTES_MAX);
     let component = body::read(&headers, body, limit).await?;
     body::check_digest(&headers, &component)?;
+    // Before compiling: the compilers are few, and no tenant has them all.
+    let _one = context.app.tenant_turn(&owner).await;
     let inspection = inspect(&context, &owner, &component).await?;
     let manifest = inspection.manifest;
     caller.allow_on(Action::PluginPush, &owner, &manifest.name)?;
@@ -141,7 +143,6 @@ pub(crate) async fn push(
         signature: signature(&headers)?,
     };
     let policy = state.settings().signature_policy()?;
-    let _one = context.app.tenant_turn(&owner).await;
     let usage = context.app.usage(&owner).await?;
     let plugins = context.app.plugins.clone();
     let outcome = blocking(move || {

@@ -154,13 +154,13 @@ pub(crate) async fn usage(
     Ok(json(StatusCode::OK, &body))
 }
 
-/// Change a tenant's record, and put its bound on memory where the sandbox reads it.
+/// Change a tenant's record, and tell the sandbox.
 async fn change(
     context: &Context,
     work: impl FnOnce(&Access) -> Result<TenantRecord, AccessError> + Send + 'static,
 ) -> Result<TenantRecord, ApiError> {
     let access = context.app.access.clone();
     let record = blocking(move || work(&access)).await??;
-    context.app.apply_memory_quota(&record.id)?;
+    context.app.apply_to_sandbox(&record.id)?;
     Ok(record)
 }
