@@ -28,7 +28,8 @@ const STOPPED: &[(&str, u16, &str)] = &[
 fn hostile(server: &Server, name: &str, behaviour: &str) -> String {
     let stage = json!({
         "plugin": "hostile", "config": {"behave": behaviour},
-        "limits": {"deadline_ms": 200, "memory_mib": 32}
+        // Time enough for what isn't stopped by time, on a busy machine too.
+        "limits": {"deadline_ms": 2000, "memory_mib": 32}
     });
     let input = json!([{"name": "x", "type": "fp32"}]);
     server.deploy(&json!({"name": name, "input": input, "transforms": [stage]}));
