@@ -2,10 +2,10 @@
 //! HTTP edge needs. What can be wrong with a machine or a data folder is found here, before the
 //! port is bound.
 
-use std::collections::HashMap;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,9 +14,10 @@ use caisson_audit::AuditLog;
 use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
-use caisson_serving::{Meters, ModelCache, Parts, Serving};
+use caisson_serving::{Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::config::{self, Settings, file::ReadyPolicy};
 
@@ -49,7 +50,7 @@ pub(crate) struct App {
     /// When a server whose deployments can't all be loaded is ready.
     pub(crate) ready: ReadyPolicy,
     draining: AtomicBool,
-    turns: StdMutex<HashMap<TenantId, Arc<Mutex<()>>>>,
+    turns: Turns<TenantId>,
 }
 
 impl App {
@@ -144,7 +145,7 @@ impl App {
             uploads,
             ready: settings.ready,
             draining: AtomicBool::new(false),
-            turns: StdMutex::default(),
+            turns: Turns::default(),
         };
         // Named before the port is bound, so that the first answer about readiness is true.
         for tenant in app.tenants().await? {
@@ -180,13 +181,7 @@ impl App {
 
     /// One upload of a tenant at a time, from looking at its quota to using it up.
     pub(crate) async fn tenant_turn(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            // Bounded by the tenants that are uploading now.
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(tenant.clone()).or_default())
-        };
-        turn.lock_owned().await
+        self.turns.of(tenant.clone()).await
     }
 
     /// From now on the server is unready, and about to stop.
@@ -199,8 +194,9 @@ impl App {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Prepare every stored deployment, one after the other.
-    pub(crate) async fn load_all(&self) {
+    /// Prepare every stored deployment, as many at a time as there are cores. Tenants take turns, so
+    /// that one with many deployments doesn't keep the others waiting.
+    pub(crate) async fn load_all(self: &Arc<Self>) {
         let tenants = match self.tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
@@ -208,14 +204,34 @@ impl App {
                 return;
             }
         };
+        let mut all = Vec::new();
         for tenant in tenants {
             match self.serving.announce(&tenant).await {
-                Ok(records) => {
-                    for record in records {
-                        self.serving.load(&tenant, record).await;
-                    }
-                }
+                Ok(records) => all.extend(
+                    (0usize..)
+                        .zip(records)
+                        .map(|(turn, record)| (turn, tenant.clone(), record)),
+                ),
                 Err(error) => tracing::error!(%tenant, %error, "the stored deployments can't be read"),
+            }
+        }
+        all.sort_by_key(|(turn, ..)| *turn);
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let free = Arc::new(Semaphore::new(cores));
+        let mut loading = JoinSet::new();
+        for (_, tenant, record) in all {
+            let Ok(core) = Arc::clone(&free).acquire_owned().await else {
+                break;
+            };
+            let app = Arc::clone(self);
+            loading.spawn(async move {
+                app.serving.load(&tenant, record).await;
+                drop(core);
+            });
+        }
+        while let Some(ended) = loading.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "loading a deployment ended early");
             }
         }
     }

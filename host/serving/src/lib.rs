@@ -19,6 +19,7 @@ mod plan;
 mod serving;
 mod spec;
 mod stage;
+mod turns;
 
 pub use error::{Fault, Kind, ServingError};
 pub use first_run::FirstRun;
@@ -32,3 +33,4 @@ pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
     PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
 };
+pub use turns::Turns;

@@ -20,7 +20,6 @@ use caisson_registry::{
 };
 use caisson_sandbox::{Meter, Sandbox};
 use serde::Serialize;
-use tokio::sync::Mutex;
 
 use crate::build::{self, Built, Earlier};
 use crate::error::{Kind, ServingError};
@@ -31,6 +30,7 @@ use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
 use crate::spec::DeploymentSpec;
+use crate::turns::Turns;
 
 /// What a [`Serving`] is put together from.
 #[derive(Clone)]
@@ -276,8 +276,9 @@ type Table = HashMap<TenantId, HashMap<String, Arc<Revision>>>;
 pub struct Serving {
     parts: Parts,
     live: ArcSwap<Table>,
-    /// One change at a time, so that revisions are numbered and swapped in the same order.
-    changing: Mutex<()>,
+    /// One change of a deployment at a time, so that its revisions are numbered and swapped in the same
+    /// order. Another tenant's slow `configure` keeps nobody waiting.
+    changing: Turns<(TenantId, String)>,
     states: StdMutex<BTreeMap<(TenantId, String), LoadState>>,
 }
 
@@ -287,7 +288,7 @@ impl Serving {
         Self {
             parts,
             live: ArcSwap::from_pointee(HashMap::new()),
-            changing: Mutex::new(()),
+            changing: Turns::default(),
             states: StdMutex::new(BTreeMap::new()),
         }
     }
@@ -343,7 +344,7 @@ impl Serving {
         spec: DeploymentSpec,
         change: Change<'_>,
     ) -> Result<Applied, ServingError> {
-        let _one = self.changing.lock().await;
+        let _one = self.changing.of((tenant.clone(), spec.name.clone())).await;
         let before = self.live(tenant, &spec.name);
         let built = self.build(tenant, spec, earlier(before.as_deref())).await?;
         if let Some(revision) = before.as_ref().filter(|r| r.spec == built.spec) {
@@ -372,7 +373,7 @@ impl Serving {
         to: Option<u64>,
         change: Change<'_>,
     ) -> Result<Applied, ServingError> {
-        let _one = self.changing.lock().await;
+        let _one = self.changing.of((tenant.clone(), name.to_owned())).await;
         let (deployments, owner, wanted) = (self.parts.deployments.clone(), tenant.clone(), name.to_owned());
         let (live, target) = self
             .parts
@@ -521,7 +522,7 @@ impl Serving {
     ///
     /// There is none of that name; the store.
     pub async fn delete(&self, tenant: &TenantId, name: &str) -> Result<(), ServingError> {
-        let _one = self.changing.lock().await;
+        let _one = self.changing.of((tenant.clone(), name.to_owned())).await;
         let (deployments, owner, gone) = (self.parts.deployments.clone(), tenant.clone(), name.to_owned());
         self.parts
             .blocking(move || {
@@ -569,7 +570,7 @@ impl Serving {
     /// Prepare one stored revision. A failure is kept as the deployment's state and logged; it
     /// holds nothing else back.
     pub async fn load(&self, tenant: &TenantId, record: RevisionRecord) {
-        let _one = self.changing.lock().await;
+        let _one = self.changing.of((tenant.clone(), record.name.clone())).await;
         if self.live(tenant, &record.name).is_some() {
             return; // Applied anew while we waited.
         }
