@@ -17,6 +17,12 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// What code of a component is kept under.
+pub(crate) fn name(wasm: &[u8], instrument: bool) -> String {
+    let kind = if instrument { "snapshot" } else { "plain" };
+    format!("{}-{kind}", digest(wasm))
+}
+
 /// Loaded code.
 pub(crate) struct Code {
     pub(crate) component: Component,
@@ -53,18 +59,26 @@ impl Codes {
 
     /// Code of a component, with snapshot accessors where asked for and possible.
     pub(crate) async fn get(&self, wasm: &[u8], instrument: bool) -> Result<Arc<Code>, UploadError> {
-        let name = format!(
-            "{}-{}",
-            digest(wasm),
-            if instrument { "snapshot" } else { "plain" }
-        );
-        if let Some(code) = self.in_memory(&name) {
-            return Ok(code);
+        let name = name(wasm, instrument);
+        match self.find(&name).await? {
+            Some(code) => Ok(code),
+            None => {
+                let code = self.compile(&name, wasm, instrument).await?;
+                self.share(name, code)
+            }
         }
-        let code = match self.on_disk(&name).await? {
-            Some(code) => code,
-            None => self.compile(&name, wasm, instrument).await?,
-        };
+    }
+
+    /// Code that was compiled before, by its [`name`].
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Code>>, UploadError> {
+        if let Some(code) = self.in_memory(name) {
+            return Ok(Some(code));
+        }
+        let found = self.on_disk(name).await?;
+        found.map(|code| self.share(name.to_owned(), code)).transpose()
+    }
+
+    fn share(&self, name: String, code: Code) -> Result<Arc<Code>, UploadError> {
         self.check(&code.component)?;
         let code = Arc::new(code);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,17 +112,36 @@ impl Codes {
     }
 
     async fn compile(&self, name: &str, wasm: &[u8], instrument: bool) -> Result<Code, UploadError> {
-        let cached = Cached::from(self.compiler.compile(wasm, instrument).await?);
+        let artifact = self.compiler.compile(wasm, instrument).await?;
         let cache = self.cache.clone();
         let name = name.to_owned();
         let engine = self.engine.clone();
         blocking(move || {
-            if let Some(cache) = cache {
-                cache.put(&name, &cached);
-            }
-            load(cached, &engine)
+            let kept = cache.and_then(|cache| {
+                cache.put(&name, &artifact);
+                cache.get(&name)
+            });
+            // What is kept is mapped from its file, which takes the least memory.
+            load(kept.unwrap_or_else(|| artifact.into()), &engine)
         })
         .await?
+    }
+
+    /// What was kept under this name by [`Self::keep_record`].
+    pub(crate) async fn record(&self, name: &str) -> Result<Option<Vec<u8>>, UploadError> {
+        let Some(cache) = self.cache.clone() else {
+            return Ok(None);
+        };
+        let name = name.to_owned();
+        blocking(move || cache.get_record(&name)).await
+    }
+
+    /// Keep something that can be found again at a cost.
+    pub(crate) async fn keep_record(&self, name: String, record: Vec<u8>) -> Result<(), UploadError> {
+        let Some(cache) = self.cache.clone() else {
+            return Ok(());
+        };
+        blocking(move || cache.put_record(&name, &record)).await
     }
 
     /// Refuse what the pool could never instantiate.

@@ -50,6 +50,7 @@ mod manifest;
 mod meter;
 mod nn;
 mod prepare;
+mod prepared;
 mod report;
 mod request;
 mod sandbox;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use caisson_data::Schema;
 use tokio::sync::Semaphore;
 
-use crate::code::blocking;
+use crate::code::{self, Code, blocking};
 use crate::contract::{Configured, ConfiguredSchema, SchemaParam};
 use crate::error::{Cause, RefusedImport, StageError, UploadError};
 use crate::guest::{Phase, Terms};
 use crate::instance::{Failure, Live, Template};
 use crate::log::StageLog;
 use crate::manifest::World;
+use crate::prepared::{Key, Prepared};
 use crate::request::{CONFIG_BYTES_MAX, Isolation, StageKind, StageRequest};
 use crate::sandbox::Inner;
 use crate::snapshot;
@@ -63,78 +64,38 @@ impl Stage {
     }
 
     async fn try_prepare(inner: Arc<Inner>, request: StageRequest<'_>) -> Result<Self, Failure> {
-        let StageRequest {
-            label,
-            component,
-            world,
-            config,
-            input,
-            limits,
-            isolation,
-            meter,
-            grants,
-            graphs,
-        } = request;
-        limits.check().map_err(Cause::Limits)?;
-        isolation
+        request.limits.check().map_err(Cause::Limits)?;
+        request
+            .isolation
             .check(inner.config.warm_instances)
             .map_err(Cause::Limits)?;
-        if config.len() > CONFIG_BYTES_MAX {
-            let bytes = config.len();
+        if request.config.len() > CONFIG_BYTES_MAX {
+            let bytes = request.config.len();
             let message = format!("it has {bytes} bytes; at most {CONFIG_BYTES_MAX} are allowed");
             return Err(Cause::InvalidConfig(message).into());
         }
-        let outline = inner.outline(component).await?;
-        if outline.world != world {
-            return Err(UploadError::World {
-                found: outline.world,
-                wanted: world,
-            }
-            .into());
-        }
-        check_grants(outline.needs, &outline.imports, graphs.is_some())?;
         inner.check_ticker()?;
-
-        let counters = Arc::new(Counters::default());
-        let log = StageLog::new(label.clone(), Arc::clone(&counters), limits.log_lines_per_second);
-        let turns = Arc::new(Semaphore::new(limits.concurrent_calls));
-        let terms = Terms {
-            tick: inner.config.tick,
-            meter,
-            grants,
-            graphs,
-            log: Arc::new(log),
-            limits,
+        let key = Key::of(&request);
+        let made = match &key {
+            Some(key) => again(&inner, &request, key).await?,
+            None => None,
         };
-        let code = inner.codes.get(component, true).await?;
-        let pre = inner.link(&code, outline.needs)?;
-        let template = Template::new(code, pre, world, terms, counters)?;
-        let setup = Setup {
-            world,
-            config: config.to_owned(),
-            input: Arc::clone(&input),
+        let made = match made {
+            Some(made) => made,
+            None => anew(&inner, &request, key).await?,
         };
-
-        let turn = inner.turn(&inner.fresh, "sandbox").await?;
-        let mut live = template.instantiate(Phase::Configure).await?;
-        let output = setup.configure(&template, &mut live).await?;
-        let snapshot = snapshot(component, &template, live).await?;
-        drop(turn);
-
-        let (template, setup, unable) = match snapshot {
-            Ok(wasm) => {
-                let code = inner.codes.get(&wasm, false).await?;
-                let pre = inner.link(&code, outline.needs)?;
-                (template.with_code(code, pre, world)?, None, None)
-            }
-            Err(reason) => (template, Some(setup), Some(reason)),
-        };
-        let warm = match (isolation, &unable) {
+        let Made {
+            template,
+            output,
+            unable,
+        } = made;
+        let warm = match (request.isolation, &unable) {
             (Isolation::Fresh, None) => None,
             (Isolation::Fresh, Some(_)) => Some(Isolation::warm(&template.terms.limits)),
             (warm @ Isolation::Warm { .. }, _) => Some(warm),
         };
-        let kind = match (&warm, unable) {
+        let (setup, reason) = unable.unzip();
+        let kind = match (&warm, reason) {
             (None, _) => StageKind::Preinitialised,
             (Some(_), None) => StageKind::Warm {
                 reason: "the stage asks for it".to_owned(),
@@ -146,13 +107,13 @@ impl Stage {
         let stage = Self {
             warm: warm.and_then(|isolation| WarmPool::new(isolation, setup)),
             inner,
-            label,
-            world,
-            input,
+            label: request.label,
+            world: request.world,
+            input: request.input,
             output,
             kind,
             template,
-            turns,
+            turns: Arc::new(Semaphore::new(request.limits.concurrent_calls)),
         };
         stage.rehearse().await?;
         Ok(stage)
@@ -164,6 +125,97 @@ impl Stage {
         let _turn = self.inner.turn(&self.inner.fresh, "sandbox").await?;
         self.template.instantiate(Phase::Configure).await.map(drop)
     }
+}
+
+/// Code that answers calls.
+struct Made {
+    template: Template,
+    output: Arc<Schema>,
+    /// Where it is not a snapshot: how to configure an instance of it, and why.
+    unable: Option<(Setup, String)>,
+}
+
+/// Find the snapshot of an earlier preparation.
+async fn again(inner: &Inner, request: &StageRequest<'_>, key: &Key) -> Result<Option<Made>, Failure> {
+    let Some(Prepared { code, needs, output }) = inner.codes.prepared(key).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Made {
+        template: template(inner, request, code, needs)?,
+        output: Arc::new(output),
+        unable: None,
+    }))
+}
+
+/// Look at the component, configure it, snapshot it.
+async fn anew(inner: &Inner, request: &StageRequest<'_>, key: Option<Key>) -> Result<Made, Failure> {
+    let outline = inner.outline(request.component).await?;
+    if outline.world != request.world {
+        return Err(UploadError::World {
+            found: outline.world,
+            wanted: request.world,
+        }
+        .into());
+    }
+    check_grants(outline.needs, &outline.imports, request.graphs.is_some())?;
+    let code = inner.codes.get(request.component, true).await?;
+    let template = template(inner, request, code, outline.needs)?;
+    let setup = Setup {
+        world: request.world,
+        config: request.config.to_owned(),
+        input: Arc::clone(&request.input),
+    };
+    let turn = inner.turn(&inner.fresh, "sandbox").await?;
+    let mut live = template.instantiate(Phase::Configure).await?;
+    let output = setup.configure(&template, &mut live).await?;
+    let snapshot = snapshot(request.component, &template, live).await?;
+    drop(turn);
+    let wasm = match snapshot {
+        Ok(wasm) => wasm,
+        Err(reason) => {
+            return Ok(Made {
+                template,
+                output,
+                unable: Some((setup, reason)),
+            });
+        }
+    };
+    let code = inner.codes.get(&wasm, false).await?;
+    if let Some(key) = key {
+        let code = code::name(&wasm, false);
+        inner
+            .codes
+            .keep_prepared(key, code, outline.needs, &output)
+            .await?;
+    }
+    let pre = inner.link(&code, outline.needs)?;
+    Ok(Made {
+        template: template.with_code(code, pre, request.world)?,
+        output,
+        unable: None,
+    })
+}
+
+/// Code on the terms of a request.
+fn template(
+    inner: &Inner,
+    request: &StageRequest<'_>,
+    code: Arc<Code>,
+    needs: Needs,
+) -> Result<Template, Failure> {
+    let counters = Arc::new(Counters::default());
+    let lines = request.limits.log_lines_per_second;
+    let log = StageLog::new(request.label.clone(), Arc::clone(&counters), lines);
+    let terms = Terms {
+        tick: inner.config.tick,
+        meter: Arc::clone(&request.meter),
+        grants: request.grants,
+        graphs: request.graphs.clone(),
+        log: Arc::new(log),
+        limits: request.limits.clone(),
+    };
+    let pre = inner.link(&code, needs)?;
+    Ok(Template::new(code, pre, request.world, terms, counters)?)
 }
 
 /// Turn a configured instance into a component, or say why not.

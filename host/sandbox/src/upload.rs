@@ -5,6 +5,7 @@
 //! valid WebAssembly is the compiling child's to say.
 
 use semver::Version;
+use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
 use crate::error::{RefusedImport, UploadError};
@@ -35,7 +36,7 @@ pub(crate) struct Outline {
 }
 
 /// What the imports ask for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Needs {
     /// `wasi:nn`.
     pub(crate) models: bool,

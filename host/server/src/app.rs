@@ -2,6 +2,7 @@
 //! HTTP edge needs. What can be wrong with a machine or a data folder is found here, before the
 //! port is bound.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +16,8 @@ use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use caisson_serving::{Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
-use futures_util::{StreamExt as _, stream};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::config::{self, Settings, file::ReadyPolicy};
 use crate::http::STREAMS_MAX;
@@ -189,7 +190,7 @@ impl App {
 
     /// One upload of a tenant at a time, from looking at its quota to using it up.
     pub(crate) async fn tenant_turn(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
-        self.turns.of(tenant).await
+        self.turns.of(tenant.clone()).await
     }
 
     /// From now on the server is unready, and about to stop.
@@ -202,9 +203,9 @@ impl App {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Prepare every stored deployment, as many at a time as there are cores: preparing is computing.
-    /// Tenants take turns, so that one with many deployments doesn't keep the others waiting.
-    pub(crate) async fn load_all(&self) {
+    /// Prepare every stored deployment, as many at a time as there are cores. Tenants take turns, so
+    /// that one with many deployments doesn't keep the others waiting.
+    pub(crate) async fn load_all(self: &Arc<Self>) {
         let tenants = match self.tenants().await {
             Ok(tenants) => tenants,
             Err(error) => {
@@ -212,23 +213,36 @@ impl App {
                 return;
             }
         };
-        let mut waiting = Vec::new();
+        let mut all = Vec::new();
         for tenant in tenants {
             match self.serving.announce(&tenant).await {
-                Ok(records) => {
-                    let of_tenant = records.into_iter().enumerate();
-                    waiting.extend(of_tenant.map(|(place, record)| (place, tenant.clone(), record)));
-                }
+                Ok(records) => all.extend(
+                    (0usize..)
+                        .zip(records)
+                        .map(|(turn, record)| (turn, tenant.clone(), record)),
+                ),
                 Err(error) => tracing::error!(%tenant, %error, "the stored deployments can't be read"),
             }
         }
-        waiting.sort_by_key(|(place, ..)| *place);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        stream::iter(waiting)
-            .for_each_concurrent(cores, |(_, tenant, record)| async move {
-                self.serving.load(&tenant, record).await;
-            })
-            .await;
+        all.sort_by_key(|(turn, ..)| *turn);
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let free = Arc::new(Semaphore::new(cores));
+        let mut loading = JoinSet::new();
+        for (_, tenant, record) in all {
+            let Ok(core) = Arc::clone(&free).acquire_owned().await else {
+                break;
+            };
+            let app = Arc::clone(self);
+            loading.spawn(async move {
+                app.serving.load(&tenant, record).await;
+                drop(core);
+            });
+        }
+        while let Some(ended) = loading.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "loading a deployment ended early");
+            }
+        }
     }
 }
 

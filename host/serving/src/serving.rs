@@ -280,9 +280,9 @@ type Table = HashMap<TenantId, HashMap<String, Arc<Revision>>>;
 pub struct Serving {
     parts: Parts,
     live: ArcSwap<Table>,
-    /// One change of a deployment at a time, so that its revisions are numbered and swapped in the
-    /// same order. Other deployments don't wait: a `configure` may take its tenant's whole time.
-    turns: Turns<(TenantId, String)>,
+    /// One change of a deployment at a time, so that its revisions are numbered and swapped in the same
+    /// order. Another tenant's slow `configure` keeps nobody waiting.
+    changing: Turns<(TenantId, String)>,
     states: StdMutex<BTreeMap<(TenantId, String), LoadState>>,
 }
 
@@ -292,7 +292,7 @@ impl Serving {
         Self {
             parts,
             live: ArcSwap::from_pointee(HashMap::new()),
-            turns: Turns::default(),
+            changing: Turns::default(),
             states: StdMutex::new(BTreeMap::new()),
         }
     }
@@ -348,7 +348,7 @@ impl Serving {
         spec: DeploymentSpec,
         change: Change<'_>,
     ) -> Result<Applied, ServingError> {
-        let _one = self.turns.of(&(tenant.clone(), spec.name.clone())).await;
+        let _one = self.changing.of((tenant.clone(), spec.name.clone())).await;
         let before = self.live(tenant, &spec.name);
         let built = self.build(tenant, spec, earlier(before.as_deref())).await?;
         if let Some(revision) = before.as_ref().filter(|r| r.spec == built.spec) {
@@ -377,7 +377,7 @@ impl Serving {
         to: Option<u64>,
         change: Change<'_>,
     ) -> Result<Applied, ServingError> {
-        let _one = self.turns.of(&(tenant.clone(), name.to_owned())).await;
+        let _one = self.changing.of((tenant.clone(), name.to_owned())).await;
         let (deployments, owner, wanted) = (self.parts.deployments.clone(), tenant.clone(), name.to_owned());
         let (live, target) = self
             .parts
@@ -526,7 +526,7 @@ impl Serving {
     ///
     /// There is none of that name; the store.
     pub async fn delete(&self, tenant: &TenantId, name: &str) -> Result<(), ServingError> {
-        let _one = self.turns.of(&(tenant.clone(), name.to_owned())).await;
+        let _one = self.changing.of((tenant.clone(), name.to_owned())).await;
         let (deployments, owner, gone) = (self.parts.deployments.clone(), tenant.clone(), name.to_owned());
         self.parts
             .blocking(move || {
@@ -574,7 +574,7 @@ impl Serving {
     /// Prepare one stored revision. A failure is kept as the deployment's state and logged; it
     /// holds nothing else back.
     pub async fn load(&self, tenant: &TenantId, record: RevisionRecord) {
-        let _one = self.turns.of(&(tenant.clone(), record.name.clone())).await;
+        let _one = self.changing.of((tenant.clone(), record.name.clone())).await;
         if self.live(tenant, &record.name).is_some() {
             return; // Applied anew while we waited.
         }

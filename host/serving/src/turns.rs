@@ -1,4 +1,4 @@
-//! One at a time, by key.
+//! One at a time for each key, and different keys at once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// A lock for each key. Keys that nobody holds or waits for take no room.
+/// Who waits for a turn waits only for those with the same key.
 #[derive(Debug)]
 pub struct Turns<K>(StdMutex<HashMap<K, Arc<Mutex<()>>>>);
 
@@ -16,13 +16,14 @@ impl<K> Default for Turns<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Turns<K> {
-    /// Wait for the key's turn, which lasts until the guard is dropped.
-    pub async fn of(&self, key: &K) -> OwnedMutexGuard<()> {
+impl<K: Eq + Hash> Turns<K> {
+    /// Wait for the key's turn; it ends when what this gives is dropped.
+    pub async fn of(&self, key: K) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Bounded by the turns that are taken or waited for now.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(key.clone()).or_default())
+            Arc::clone(turns.entry(key).or_default())
         };
         turn.lock_owned().await
     }
@@ -34,18 +35,15 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn a_key_has_one_turn_and_others_do_not_wait() {
+    async fn keys_wait_for_themselves_alone() {
         let turns = Turns::default();
-        let first = turns.of(&"a").await;
-        let other = tokio::time::timeout(Duration::from_secs(5), turns.of(&"b")).await;
-        assert!(other.is_ok());
-        let second = tokio::time::timeout(Duration::from_millis(20), turns.of(&"a")).await;
-        assert!(second.is_err());
+        let first = turns.of("a").await;
+        let _other = turns.of("b").await;
+        let again = tokio::time::timeout(Duration::from_millis(20), turns.of("a")).await;
+        assert!(again.is_err());
         drop(first);
-        let second = tokio::time::timeout(Duration::from_secs(5), turns.of(&"a")).await;
-        assert!(second.is_ok());
-        drop((second, other));
-        let _ = turns.of(&"c").await;
-        assert_eq!(turns.0.lock().unwrap().len(), 1);
+        drop(turns.of("a").await);
+        drop(turns.of("c").await);
+        assert_eq!(turns.0.lock().unwrap().len(), 2, "b is taken, c was the last");
     }
 }

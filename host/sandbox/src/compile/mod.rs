@@ -2,7 +2,7 @@
 //!
 //! Compilers are large, and a module can be made that costs one minutes and gigabytes. So the host
 //! starts a child for each component, gives it the bytes on standard input and takes compiled code
-//! from its standard output. The child limits its own address space and processor time first; the
+//! from its standard output. The child limits its own address space and processor time first, and lowers its priority; the
 //! host limits wall-clock time, the size of the answer and the number of children. Whatever happens
 //! to the child, the host sees an error that names the limit.
 

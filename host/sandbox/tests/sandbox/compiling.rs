@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig, UploadError};
 
 use crate::craft::Craft;
-use crate::support::{affine, config, floats, meter, xs};
+use crate::support::{Request, affine, config, floats, meter, xs};
 
 /// One function with so much in it that compiling it takes minutes and gigabytes.
 fn bomb() -> Vec<u8> {
@@ -147,7 +147,8 @@ async fn compiled_code_is_kept_and_only_ours_is_taken() {
     let seen = first.inspect(&component, &meter()).await.unwrap();
     let stage = request().prepare_in(&first).await.unwrap();
     assert_eq!(floats(&stage.apply(&xs(&[7.0])).await.unwrap()), [7.0]);
-    assert_eq!(artifacts(dir.path()).len(), 2);
+    // The component, its snapshot, and what preparing it found.
+    assert_eq!(artifacts(dir.path()).len(), 3);
     drop((stage, first));
 
     let second = cached(dir.path(), Some("/bin/false"));
@@ -173,6 +174,49 @@ async fn compiled_code_is_kept_and_only_ours_is_taken() {
     drop(third);
     let fourth = cached(dir.path(), None);
     assert_eq!(fourth.inspect(&component, &meter()).await.unwrap(), seen);
+}
+
+/// With a cache, a plugin is configured once for each config, input and limit that it can see, and each
+/// time where it may see something else.
+#[tokio::test]
+async fn what_was_prepared_needs_no_second_configure() {
+    let dir = tempfile::tempdir().unwrap();
+    let configured = async |sandbox: &Sandbox, change: fn(&mut Request)| {
+        let mut request = affine();
+        request.config = r#"{"scale":2}"#.to_owned();
+        change(&mut request);
+        let stage = request.prepare_in(sandbox).await.unwrap();
+        let scale = floats(&stage.apply(&xs(&[1.0])).await.unwrap())[0];
+        // One for the rehearsal, one for the call, and one for `configure`.
+        (stage.stats().instances == 3, scale)
+    };
+    let first = cached(dir.path(), None);
+    assert_eq!(configured(&first, |_| {}).await, (true, 2.0));
+    assert_eq!(configured(&first, |_| {}).await, (false, 2.0));
+    assert_eq!(
+        configured(&first, |r| r.config = r#"{"scale":3}"#.to_owned()).await,
+        (true, 3.0)
+    );
+    assert_eq!(
+        configured(&first, |r| r.limits.memory_bytes /= 2).await,
+        (true, 2.0)
+    );
+    for _ in 0..2 {
+        assert_eq!(configured(&first, |r| r.grants.clocks = true).await, (true, 2.0));
+    }
+    drop(first);
+    // After a start, and with no compiler.
+    let second = cached(dir.path(), Some("/bin/false"));
+    assert_eq!(configured(&second, |_| {}).await, (false, 2.0));
+    drop(second);
+    // A record without its code is worth nothing.
+    for file in artifacts(dir.path()) {
+        if file.to_string_lossy().contains("-plain-") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let third = cached(dir.path(), None);
+    assert_eq!(configured(&third, |_| {}).await, (true, 2.0));
 }
 
 #[tokio::test]
