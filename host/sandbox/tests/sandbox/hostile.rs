@@ -104,7 +104,7 @@ async fn an_endless_loop_is_stopped_at_its_deadline() {
 async fn wall_clock_time_is_a_limit_of_its_own() {
     let mut request = tightly(hostile("loop"));
     request.limits.wall = Duration::from_millis(30);
-    request.limits.cpu = Duration::from_secs(3600);
+    request.limits.cpu = Duration::from_secs(100);
     let error = failing(&request.prepare().await.unwrap()).await;
     assert_eq!(error.cause, Cause::WallTime(Duration::from_millis(30)));
 }
@@ -390,8 +390,8 @@ async fn a_dropped_call_ends_its_guest() {
         },
     ] {
         let mut request = hostile("loop");
-        request.limits.cpu = Duration::from_secs(3600);
-        request.limits.wall = Duration::from_secs(3600);
+        request.limits.cpu = Duration::from_secs(100);
+        request.limits.wall = Duration::from_secs(100);
         request.limits.concurrent_calls = 1;
         request.isolation = isolation;
         let stage = request.prepare().await.unwrap();
@@ -420,7 +420,7 @@ async fn turns_are_bounded_and_waiting_for_one_is_too() {
     let mut request = hostile("loop");
     request.limits.concurrent_calls = 1;
     request.limits.wall = Duration::from_secs(3);
-    request.limits.cpu = Duration::from_secs(3600);
+    request.limits.cpu = Duration::from_secs(100);
     let stage = Arc::new(request.prepare().await.unwrap());
     let first = tokio::spawn({
         let stage = Arc::clone(&stage);
