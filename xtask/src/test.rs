@@ -18,15 +18,13 @@ pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
         return cargo_run(wasm, runner, pass);
     }
     // Always of the whole workspace: another choice of packages would choose other features, and
-    // build the large dependencies once more. The end-to-end tests run by name alone (`test = false`),
-    // and nextest runs no doc tests.
+    // build the large dependencies once more. nextest runs no doc tests.
     let all: &[&str] = if nextest {
         &["--workspace"]
     } else {
         &["--workspace", "--lib", "--bins", "--tests"]
     };
     cargo_run(wasm, &[runner, all].concat(), &[])?;
-    cargo_run(wasm, &[runner, &["--workspace", "--test", "e2e"]].concat(), &[])?;
     // With the program that those tests have built.
     kill_test::run(&root().join("target/debug/caisson"), KILLS, None)?;
     cargo_run(wasm, &["test", "--workspace", "--doc", "--quiet"], &[])
