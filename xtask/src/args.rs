@@ -20,9 +20,9 @@ cargo xtask <command>
             --kills N                 how often (default 20)
             --seed N                  the choices of an earlier run again
             --program FILE            this `caisson`, instead of building the release one
-  load CASE   measure what many tenants cost each other: fairness, start, idle, deploy, switch, stop
-            --seconds N               of each phase (default 20)
-            --deployments N           another number of them, for start and idle
+  load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop
+            --seconds N               of each phase (default 10)
+            --deployments N           another number of them, for many (default 100)
             --program FILE            this `caisson`, instead of building the release one
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
@@ -224,7 +224,7 @@ mod tests {
             ("kill-test --seed", "--seed"),
             ("load", "case"),
             ("load everything", "everything"),
-            ("load start 100", "100"),
+            ("load many 100", "100"),
         ] {
             let error = format!("{:#}", parsed(line).unwrap_err());
             assert!(error.contains(word), "{line}: {error}");

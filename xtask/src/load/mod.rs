@@ -19,19 +19,17 @@ use serde_json::{Value, json};
 
 use crate::{root, table};
 
-/// Seconds of a phase, unless told otherwise: 2,000 requests of the victim's, so that the p99 is the
-/// twentieth from the end.
-pub(crate) const SECONDS: u64 = 20;
+/// Seconds of a phase, unless told otherwise: 1,000 requests of the victim's, so that the p99 is the
+/// tenth from the end.
+pub(crate) const SECONDS: u64 = 10;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Case {
     /// A tenant beside a hostile one.
     Fairness,
-    /// From start to ready with many deployments.
-    Start,
-    /// Memory of many idle deployments.
-    Idle,
+    /// Start and memory with many deployments.
+    Many,
     /// From upload to live.
     Deploy,
     /// Revisions that alternate under load.
@@ -41,10 +39,9 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("fairness", Self::Fairness),
-        ("start", Self::Start),
-        ("idle", Self::Idle),
+        ("many", Self::Many),
         ("deploy", Self::Deploy),
         ("switch", Self::Switch),
         ("stop", Self::Stop),
@@ -80,7 +77,7 @@ pub(crate) struct Options {
     pub(crate) program: PathBuf,
     /// Seconds of a phase.
     pub(crate) seconds: u64,
-    /// Another number of deployments, for `start` and `idle`.
+    /// Another number of deployments, for `many`.
     pub(crate) deployments: Option<u64>,
 }
 
@@ -98,8 +95,7 @@ pub(crate) fn run(case: Case, options: &Options) -> Result<()> {
     eprintln!("• load {}: load average {before} before", case.name());
     let report = match case {
         Case::Fairness => fairness::run(options),
-        Case::Start => many::start(options),
-        Case::Idle => many::idle(options),
+        Case::Many => many::run(options),
         Case::Deploy => deploy::run(options),
         Case::Switch => switch::live(options),
         Case::Stop => switch::stop(options),

@@ -141,7 +141,8 @@ fn example(name: &str) -> Result<Vec<u8>> {
     fs::read(&path).with_context(|| path.display().to_string())
 }
 
-/// Bytes of a process by the kernel's accounting: resident, and its private share of them.
+/// Bytes of a process by the kernel's accounting: all that are resident, and those of them that are no
+/// page of a file.
 pub(super) struct Memory {
     pub(super) resident: u64,
     pub(super) private: u64,
@@ -151,20 +152,14 @@ pub(super) struct Memory {
 pub(super) fn memory(pid: u32) -> Result<Memory> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let bytes = |key: &str| -> u64 {
-        text.lines()
-            .filter_map(|line| {
-                line.strip_prefix(key)?
-                    .trim()
-                    .strip_suffix(" kB")?
-                    .parse::<u64>()
-                    .ok()
-            })
-            .sum::<u64>()
-            * 1024
+    let bytes = |key: &str| -> Result<u64> {
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(key));
+        let value = values.next().and_then(|value| value.trim().strip_suffix(" kB"));
+        let kib: u64 = value.with_context(|| format!("{path} has no {key}"))?.parse()?;
+        Ok(kib * 1024)
     };
     Ok(Memory {
-        resident: bytes("Rss:"),
-        private: bytes("Private_Dirty:") + bytes("Private_Clean:"),
+        resident: bytes("Rss:")?,
+        private: bytes("Anonymous:")?,
     })
 }

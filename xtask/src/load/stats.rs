@@ -12,11 +12,6 @@ impl Latencies {
         Self(all)
     }
 
-    /// Those of several phases together.
-    pub(super) fn with(&self, other: &Self) -> Self {
-        Self::of([self.0.as_slice(), other.0.as_slice()].concat())
-    }
-
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -46,6 +41,6 @@ mod tests {
         assert_eq!((all.ms(0.5), all.ms(0.99), all.ms(1.0)), (100.0, 198.0, 200.0));
         assert_eq!(Latencies::of(vec![Duration::from_millis(3)]).ms(0.01), 3.0);
         assert!(Latencies::default().ms(0.5).is_nan());
-        assert_eq!(all.with(&all).len(), 400);
+        assert_eq!(all.len(), 200);
     }
 }

@@ -112,12 +112,11 @@ pub(super) fn stop(options: &Options) -> Result<Report> {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 loop {
-                    let was_told = told.load(Ordering::SeqCst);
                     match api.get("/v2/health/ready") {
                         Ok(answer) if answer.status == 503 => return,
                         Ok(answer) if answer.status == 200 && predict(&api).is_some() => {
                             asked.fetch_add(1, Ordering::SeqCst);
-                            after.fetch_add(u64::from(was_told), Ordering::SeqCst);
+                            after.fetch_add(u64::from(told.load(Ordering::SeqCst)), Ordering::SeqCst);
                         }
                         _ => {
                             failures.fetch_add(1, Ordering::SeqCst);
@@ -139,7 +138,7 @@ pub(super) fn stop(options: &Options) -> Result<Report> {
         title: format!(
             "SIGTERM while {CLIENTS} connections predict that heed readiness (no request may fail)"
         ),
-        header: &["requests", "of them after SIGTERM", "failed"],
+        header: &["requests", "answered after SIGTERM", "failed"],
         rows: vec![vec![asked.to_string(), after.to_string(), failures.to_string()]],
         json: json!({"requests": asked, "after_sigterm": after, "failed": failures}),
     })

@@ -43,6 +43,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
     silence_telemetry()?;
     let settings = Settings::gather(args.flags)?;
     start_logging(&settings);
+    raise_file_limit();
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
         .set_buckets(LATENCY_BUCKETS)
         .context("setting the metrics' buckets")?
@@ -106,6 +107,15 @@ fn silence_telemetry() -> anyhow::Result<()> {
     }
     let error = command.args(args).env(name, value).exec();
     Err(error).context("starting anew with ONNX Runtime's telemetry switched off")
+}
+
+/// Each stage keeps the file open that its code is mapped from, and each connection is a file: more
+/// than the 1,024 that a process has by default.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => tracing::debug!(files, "files that may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open files can't be raised"),
+    }
 }
 
 fn start_logging(settings: &Settings) {
