@@ -9,6 +9,7 @@
 //! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
 
 mod build;
+mod call;
 mod error;
 mod first_run;
 mod meters;
@@ -21,6 +22,7 @@ mod spec;
 mod stage;
 mod turns;
 
+pub use call::CallOptions;
 pub use error::{Fault, Kind, ServingError};
 pub use first_run::FirstRun;
 pub use meters::Meters;

@@ -22,6 +22,7 @@ use caisson_sandbox::{Meter, Sandbox};
 use serde::Serialize;
 
 use crate::build::{self, Built, Earlier};
+use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
 use crate::first_run::{FirstRun, first_run};
 use crate::meters::Meters;
@@ -174,7 +175,11 @@ impl Revision {
     /// # Errors
     ///
     /// See [`Pipeline::predict`].
-    pub async fn predict(self: &Arc<Self>, batch: Batch) -> Result<Prediction, ServingError> {
+    pub async fn predict(
+        self: &Arc<Self>,
+        batch: Batch,
+        _options: CallOptions,
+    ) -> Result<Prediction, ServingError> {
         let start = Instant::now();
         self.requests.increment(1);
         self.rows.increment(batch.rows() as u64);

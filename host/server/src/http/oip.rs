@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use caisson_data::oip::{self, NanPolicy, ResponseHead};
 use caisson_data::{DecodeLimits, Field, Schema, oip_binary};
 use caisson_registry::TenantId;
-use caisson_serving::Revision;
+use caisson_serving::{CallOptions, Revision};
 use serde::Serialize;
 
 use super::auth::Caller;
@@ -182,7 +182,7 @@ async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> 
     };
     // Before the work: an output that isn't there needs no prediction.
     let outputs = request.choose_outputs(revision.output())?;
-    let prediction = revision.predict(request.batch).await?;
+    let prediction = revision.predict(request.batch, CallOptions::default()).await?;
     let version = revision.number().to_string();
     let head = ResponseHead {
         model_name: revision.name(),

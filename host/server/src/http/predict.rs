@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_data::{Batch, DecodeLimits, csv, rows};
 use caisson_sandbox::DriftStatus;
-use caisson_serving::{MonitorReport, Revision, worst};
+use caisson_serving::{CallOptions, MonitorReport, Revision, worst};
 use serde::Serialize;
 
 use super::auth::Caller;
@@ -29,7 +29,7 @@ pub(crate) async fn predict(
     let revision = context.live(caller.tenant(), &name)?;
     let bytes = body::read(&headers, body, body::PREDICT_BYTES_MAX).await?;
     let batch = decode(&headers, &bytes, &revision, &DecodeLimits::default())?;
-    let prediction = revision.predict(batch).await?;
+    let prediction = revision.predict(batch, CallOptions::default()).await?;
     let mut out = Vec::with_capacity(64 + prediction.batch.byte_len() * 4);
     out.extend_from_slice(b"{\"rows\":");
     rows::encode_array(&prediction.batch, &mut out);

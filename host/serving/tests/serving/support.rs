@@ -11,7 +11,7 @@ use caisson_registry::{
 };
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use caisson_serving::{
-    Applied, Change, DeploymentSpec, Meters, ModelCache, Parts, Revision, Serving, ServingError,
+    Applied, CallOptions, Change, DeploymentSpec, Meters, ModelCache, Parts, Revision, Serving, ServingError,
 };
 use caisson_store::Store;
 use serde_json::{Value, json};
@@ -145,6 +145,9 @@ pub(crate) fn xs(revision: &Arc<Revision>, values: &[f32]) -> Batch {
 
 /// What a deployment of one column answers to `x`.
 pub(crate) async fn answer(revision: &Arc<Revision>, x: f32) -> f32 {
-    let prediction = revision.predict(xs(revision, &[x])).await.unwrap();
+    let prediction = revision
+        .predict(xs(revision, &[x]), CallOptions::default())
+        .await
+        .unwrap();
     prediction.batch.column(0).unwrap().fp32s().unwrap()[0]
 }
