@@ -7,6 +7,7 @@ use caisson_plugin_build::Route;
 
 use crate::compare;
 use crate::load::{self, Case};
+use crate::soak;
 
 pub(crate) const USAGE: &str = "\
 cargo xtask <command>
@@ -21,7 +22,8 @@ cargo xtask <command>
             --kills N                 how often (default 20)
             --seed N                  the choices of an earlier run again
             --program FILE            this `caisson`, instead of building the release one
-  load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop
+  load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop;
+              or overload: twice what the server can answer
             --seconds N               of each phase (default 10)
             --deployments N           another number of them, for many (default 100)
             --program FILE            this `caisson`, instead of building the release one
@@ -32,6 +34,9 @@ cargo xtask <command>
             --rounds N                of which the median counts (default 3)
             --quiet-wait N            seconds that a round may wait for a quiet machine (default 8)
             --json FILE               the numbers for programs
+            --program FILE            this `caisson`, instead of building the release one
+  soak    swaps, uploads, bad and cancelled requests and a hostile tenant at once, every answer checked
+            --minutes N               how long (default 10); from 3 on the memory is judged too
             --program FILE            this `caisson`, instead of building the release one
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
@@ -76,6 +81,11 @@ pub(crate) enum Command {
         program: Option<PathBuf>,
         /// Whose program is still empty.
         options: compare::Options,
+    },
+    Soak {
+        wasm: Option<Route>,
+        program: Option<PathBuf>,
+        minutes: u64,
     },
     Deny {
         advisories: bool,
@@ -140,6 +150,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
                 quiet_wait: number(&mut rest, "--quiet-wait")?.unwrap_or(compare::QUIET_WAIT),
                 json: value(&mut rest, "--json")?.map(PathBuf::from),
             },
+        },
+        "soak" => Command::Soak {
+            wasm: wasm(&mut rest)?,
+            minutes: number(&mut rest, "--minutes")?.unwrap_or(soak::MINUTES),
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
         },
         "deny" => Command::Deny {
             advisories: has(&mut rest, "--advisories"),

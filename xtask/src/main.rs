@@ -13,10 +13,12 @@ mod kill_test;
 mod load;
 mod onnxruntime;
 mod process;
+mod raw;
 mod say;
 mod server;
 mod setup;
 mod site;
+mod soak;
 mod stats;
 mod table;
 mod test;
@@ -71,6 +73,16 @@ fn main() -> ExitCode {
         } => program(wasm, named).and_then(|program| {
             options.program = program;
             compare::run(&options)
+        }),
+        Command::Soak {
+            wasm,
+            program: named,
+            minutes,
+        } => program(wasm, named).and_then(|program| {
+            soak::run(&soak::Options {
+                program,
+                seconds: minutes.saturating_mul(60),
+            })
         }),
         Command::Deny { advisories } => deny::run(advisories),
     };

@@ -96,6 +96,15 @@ pub(crate) fn push(api: &Api, component: &[u8]) -> Result<()> {
         .map(drop)
 }
 
+/// A deployment of the guest `hostile`, called after what it does.
+pub(crate) fn hostile_spec(behave: &str) -> Value {
+    json!({
+        "name": behave,
+        "input": [{"name": "x", "type": "fp32"}],
+        "transforms": [{"plugin": "hostile", "config": {"behave": behave}, "limits": {"deadline_ms": 250}}],
+    })
+}
+
 /// Everything of `examples/cdnow`, deployed.
 pub(crate) fn deploy_cdnow(api: &Api) -> Result<()> {
     for name in [

@@ -38,6 +38,7 @@ pub(crate) fn start(program: &Path, fixture: &Fixture, starts: Starts) -> Result
         name: NAME,
         version: version(program)?,
         form: Form::Oip,
+        binary: true,
         api: site.server.api().with_key_of(&tenant),
         pid: site.server.pid(),
         start: starts.answered,
@@ -72,7 +73,7 @@ pub(crate) fn starts(program: &Path, fixture: &Fixture) -> Result<Starts> {
 }
 
 /// A server, and a tenant in it that has the deployment with stages.
-fn set_up(program: &Path, fixture: &Fixture) -> Result<(Site, Api)> {
+pub(crate) fn set_up(program: &Path, fixture: &Fixture) -> Result<(Site, Api)> {
     let site = Site::new(program, &[])?;
     for plugin in ["impute", "standardize"] {
         let component = site::component(&format!("plugins/{plugin}"))?;
@@ -81,14 +82,18 @@ fn set_up(program: &Path, fixture: &Fixture) -> Result<(Site, Api)> {
             .ok()?;
     }
     let tenant = site.tenant("acme")?;
-    tenant
-        .post_form(
-            &format!("/v1/models/{MODEL}"),
-            &[("model", &fixture.model), ("metadata", b"{}")],
-        )?
-        .ok()?;
+    push_model(&tenant, &fixture.model)?;
     tenant.post_json("/v1/deployments", &with_stages(fixture))?.ok()?;
     Ok((site, tenant))
+}
+
+/// The next version of the model.
+pub(crate) fn push_model(tenant: &Api, onnx: &[u8]) -> Result<()> {
+    let parts: [(&str, &[u8]); 2] = [("model", onnx), ("metadata", b"{}")];
+    tenant
+        .post_form(&format!("/v1/models/{MODEL}"), &parts)?
+        .ok()
+        .map(drop)
 }
 
 fn model() -> Value {

@@ -26,6 +26,8 @@ pub(crate) struct Contender {
     /// What it is, with versions.
     pub(crate) version: String,
     pub(crate) form: Form,
+    /// Whether it takes binary tensors.
+    pub(crate) binary: bool,
     pub(crate) api: Api,
     pub(crate) pid: u32,
     /// From the start of the process to the first right answer.
@@ -53,6 +55,10 @@ impl Contender {
 
     /// Can it answer this case, and is the answer right? The error says why not.
     pub(crate) fn check(&self, fixture: &Fixture, case: Case) -> Result<()> {
+        ensure!(
+            self.binary || case.encoding == Encoding::Json,
+            "it takes JSON alone"
+        );
         ask_and_check(&self.api, fixture, self.form, case)
     }
 

@@ -1,5 +1,6 @@
 //! The model, the requests, and the right answers: `benches/compare/booster`.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -40,6 +41,8 @@ pub(crate) struct Request {
 pub(crate) struct Fixture {
     pub(crate) folder: PathBuf,
     pub(crate) model: Vec<u8>,
+    /// Another model with the same signature.
+    pub(crate) linear: Vec<u8>,
     pub(crate) stages: Stages,
     rows: Rows,
 }
@@ -58,6 +61,7 @@ struct Rows {
     raw: Vec<Vec<f64>>,
     prepared: Vec<Vec<f64>>,
     probabilities: Vec<Vec<f64>>,
+    linear_probabilities: Vec<Vec<f64>>,
     gap: Vec<Option<f64>>,
     gap_probabilities: Vec<f64>,
 }
@@ -71,6 +75,7 @@ impl Fixture {
         };
         Ok(Self {
             model: read("model.onnx")?,
+            linear: read("linear.onnx")?,
             stages: serde_json::from_slice(&read("stages.json")?).context("stages.json")?,
             rows: serde_json::from_slice(&read("rows.json")?).context("rows.json")?,
             folder,
@@ -85,17 +90,35 @@ impl Fixture {
             &self.rows.prepared
         };
         let rows = rows.get(..case.rows).unwrap_or_default();
-        match (form, case.encoding) {
-            (Form::Oip, Encoding::Json) => {
-                let data: Vec<f64> = rows.iter().flatten().copied().collect();
-                json_request(
-                    oip_path(case),
-                    &json!({"inputs": [tensor(rows.len(), &json!(data))]}),
-                )
-            }
-            (Form::Oip, Encoding::Binary) => binary_request(oip_path(case), rows),
-            (Form::Instances, _) => json_request(instances_path(case), &json!({ "instances": rows })),
+        match form {
+            Form::Oip => oip_request(oip_path(case), case.encoding, rows),
+            Form::Instances => json_request(instances_path(case), &json!({ "instances": rows })),
         }
+    }
+
+    /// The request of some of the raw rows.
+    pub(crate) fn rows_request(&self, rows: Range<usize>, encoding: Encoding) -> Request {
+        let rows = self.rows.raw.get(rows).unwrap_or_default();
+        oip_request(oip_path(Case::json(1, 1)), encoding, rows)
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.raw.len()
+    }
+
+    /// Each row's probabilities by the model, and by the other one.
+    pub(crate) fn probabilities(&self) -> &[Vec<f64>] {
+        &self.rows.probabilities
+    }
+
+    pub(crate) fn linear_probabilities(&self) -> &[Vec<f64>] {
+        &self.rows.linear_probabilities
+    }
+
+    /// Does this Open Inference Protocol answer have these probabilities?
+    pub(crate) fn check_rows(answer: &Bytes, expected: &[Vec<f64>]) -> Result<()> {
+        compare(&probabilities(Form::Oip, answer)?, &expected.concat())
     }
 
     /// The request of one row that lacks values: `null` in JSON, NaN in binary tensors.
@@ -134,6 +157,16 @@ fn oip_path(case: Case) -> String {
 
 fn instances_path(case: Case) -> String {
     format!("/{}", if case.stages { WITH_STAGES } else { ALONE })
+}
+
+fn oip_request(path: String, encoding: Encoding, rows: &[Vec<f64>]) -> Request {
+    match encoding {
+        Encoding::Json => {
+            let data: Vec<f64> = rows.iter().flatten().copied().collect();
+            json_request(path, &json!({"inputs": [tensor(rows.len(), &json!(data))]}))
+        }
+        Encoding::Binary => binary_request(path, rows),
+    }
 }
 
 fn json_request(path: String, body: &Value) -> Request {

@@ -4,12 +4,12 @@
 //! one's answers are checked before it is measured. The load comes from wrk; the servers alternate in every
 //! round, so that what the machine does besides is in all of them. `benches/compare/README.md` tells more.
 
-mod caisson;
-mod case;
+pub(crate) mod caisson;
+pub(crate) mod case;
 mod contender;
-mod fixture;
+pub(crate) mod fixture;
 mod found;
-mod measure;
+pub(crate) mod measure;
 mod peers;
 mod targets;
 mod wrk;
@@ -162,8 +162,7 @@ fn save(options: &Options, wrk: &Wrk, found: &Found, target: &Path) -> Result<()
         "found": found.json(), "targets": targets::json(found),
     });
     for file in options.json.iter().chain([&target.join("found.json")]) {
-        std::fs::write(file, format!("{json}\n")).with_context(|| file.display().to_string())?;
-        println!("   ({})", file.display());
+        say::save(file, &json)?;
     }
     Ok(())
 }

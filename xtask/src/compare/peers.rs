@@ -7,52 +7,118 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::contender::{Contender, Process, Running, free_ports};
 use super::fixture::{Fixture, Form, file};
 use crate::http::Api;
 use crate::{onnxruntime, root, say};
 
-/// How a peer is started.
+/// How a peer is started; each gets a port as its last argument.
+#[derive(Clone, Copy)]
 enum Kind {
-    /// `binary LIBRARY FOLDER PORT …args`, of a crate in `benches/`.
+    /// `BINARY LIBRARY FOLDER PORT`, of a crate that is a workspace of its own.
     Rust {
-        krate: &'static str,
+        folder: &'static str,
         binary: &'static str,
     },
-    /// A Python server: the folder in `peers/` has a `requirements.txt`, and `start` is what the environment's
-    /// `bin` is to run, with `PORT` where the port goes.
-    Python {
-        folder: &'static str,
-        start: &'static [&'static str],
-    },
+    /// `python serve.py PORT` of a folder in `peers/`, with the environment of its `requirements.txt`.
+    Python(&'static str),
 }
 
-/// One of them.
+const LIMIT: Kind = Kind::Rust {
+    folder: "benches/limit",
+    binary: "caisson-limit",
+};
+const FURNACE: Kind = Kind::Rust {
+    folder: "benches/compare/peers/furnace",
+    binary: "compare-furnace",
+};
+
+const FASTAPI: Kind = Kind::Python("fastapi");
+const MLSERVER: Kind = Kind::Python("mlserver");
+const MOSEC: Kind = Kind::Python("mosec");
+
+/// A server, in one variant.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     form: Form,
+    /// Whether it takes binary tensors.
+    binary: bool,
     kind: Kind,
-    /// Its variant.
+    /// Environment variables that make the variant.
     settings: &'static [(&'static str, &'static str)],
     /// Measured unless others are chosen.
     usual: bool,
 }
 
+const fn peer(
+    name: &'static str,
+    form: Form,
+    kind: Kind,
+    settings: &'static [(&'static str, &'static str)],
+) -> Peer {
+    Peer {
+        name,
+        form,
+        binary: false,
+        kind,
+        settings,
+        usual: true,
+    }
+}
+
+/// The same, and it takes binary tensors.
+const fn binary(peer: Peer) -> Peer {
+    Peer { binary: true, ..peer }
+}
+
+/// The same, measured only where it is named.
+const fn on_request(peer: Peer) -> Peer {
+    Peer { usual: false, ..peer }
+}
+
+const PEERS: [Peer; 8] = [
+    peer("limit", Form::Oip, LIMIT, &[]),
+    binary(peer("furnace", Form::Oip, FURNACE, &[("COMPARE_BATCH", "1")])),
+    binary(peer(
+        "furnace-batch32",
+        Form::Oip,
+        FURNACE,
+        &[("COMPARE_BATCH", "32")],
+    )),
+    peer("fastapi", Form::Instances, FASTAPI, &[("COMPARE_WORKERS", "2")]),
+    // MLServer's default: the HTTP server in one process, the model in another.
+    binary(peer("mlserver", Form::Oip, MLSERVER, &[("COMPARE_WORKERS", "1")])),
+    binary(peer(
+        "mlserver-inproc",
+        Form::Oip,
+        MLSERVER,
+        &[("COMPARE_WORKERS", "0")],
+    )),
+    peer("mosec", Form::Instances, MOSEC, &[("COMPARE_WORKERS", "2")]),
+    on_request(peer(
+        "mosec-batch32",
+        Form::Instances,
+        MOSEC,
+        &[("COMPARE_WORKERS", "2"), ("COMPARE_BATCH", "32")],
+    )),
+];
+
 /// Ports that each peer gets in a row: MLServer listens for gRPC and metrics too.
 const PORTS: u16 = 3;
 
-const PEERS: [Peer; 1] = [Peer {
-    name: "limit",
-    form: Form::Oip,
-    kind: Kind::Rust {
-        krate: "benches/limit",
-        binary: "caisson-limit",
-    },
-    settings: &[],
-    usual: true,
-}];
+/// The packages whose versions say what a peer is.
+const TELLING: [&str; 8] = [
+    "axum",
+    "fastapi",
+    "furnace-server",
+    "mlserver",
+    "mosec",
+    "onnxruntime",
+    "ort",
+    "uvicorn",
+];
 
 /// The peers of a list, or the usual ones.
 pub(crate) fn choose(list: Option<&str>) -> Result<Vec<&'static Peer>> {
@@ -76,33 +142,28 @@ impl Peer {
     pub(crate) fn start(&self, target: &Path, fixture: &Fixture) -> Result<Contender> {
         let library = onnxruntime::path(&root());
         let port = free_ports(PORTS)?;
-        let (mut command, version) = match &self.kind {
-            Kind::Rust { krate, binary } => {
-                let program = build(target, krate, binary)?;
-                let mut command = clean(Command::new(program));
-                command.arg(&library).arg(&fixture.folder).arg(port.to_string());
-                (command, locked_version(krate, binary)?)
+        let (mut command, version) = match self.kind {
+            Kind::Rust { folder, binary } => {
+                let mut command = clean(Command::new(build(target, folder, binary)?));
+                command.arg(&library).arg(&fixture.folder);
+                (command, locked_version(folder)?)
             }
-            Kind::Python { folder, start } => {
-                let environment = environment(target, folder)?;
-                let [program, args @ ..] = start else {
-                    bail!("{} has no command", self.name);
-                };
-                let mut command = clean(Command::new(environment.join("bin").join(program)));
+            Kind::Python(folder) => {
+                let mut command = clean(Command::new(environment(target, folder)?.join("bin/python")));
                 command
-                    .args(args.iter().map(|arg| arg.replace("PORT", &port.to_string())))
-                    .current_dir(file("peers").join(folder))
+                    .arg(file("peers").join(folder).join("serve.py"))
                     .env("PYTHONPATH", file("peers/common"))
                     .env("PYTHONDONTWRITEBYTECODE", "1")
-                    .env("COMPARE_PORT", port.to_string())
                     .env("COMPARE_BOOSTER", &fixture.folder);
                 (command, installed_version(folder)?)
             }
         };
+        // Some write files where they are started.
+        let folder = target.join("run").join(self.name);
+        fs::create_dir_all(&folder)?;
+        command.arg(port.to_string()).current_dir(&folder);
         command.envs(self.settings.iter().copied());
-        let logs = target.join("logs");
-        fs::create_dir_all(&logs)?;
-        let log = logs.join(format!("{}.log", self.name));
+        let log = folder.join("log");
         let api = Api::new(format!("http://127.0.0.1:{port}"));
         let started = Instant::now();
         let mut process = Process::start(command, &log)?;
@@ -113,6 +174,7 @@ impl Peer {
             name: self.name,
             version,
             form: self.form,
+            binary: self.binary,
             api,
             pid: process.pid(),
             start,
@@ -132,24 +194,24 @@ fn clean(mut command: Command) -> Command {
     command
 }
 
-/// Build a crate that is a workspace of its own, as `caisson` is built.
-fn build(target: &Path, krate: &str, binary: &str) -> Result<PathBuf> {
-    let folder = target.join(binary);
+/// Build a crate as `caisson` is built.
+fn build(target: &Path, folder: &str, binary: &str) -> Result<PathBuf> {
+    let built = target.join(binary);
     say::step(&format!("{binary}, release build"), |_| {
         let status = crate::cargo()
-            .current_dir(root().join(krate))
+            .current_dir(root().join(folder))
             .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
-            .arg(&folder)
+            .arg(&built)
             .status()?;
         ensure!(status.success(), "cargo build failed ({status})");
-        Ok(krate.to_owned())
+        Ok(folder.to_owned())
     })?;
-    Ok(folder.join("release").join(binary))
+    Ok(built.join("release").join(binary))
 }
 
 /// What a crate's lock file says of what it is made of.
-fn locked_version(krate: &str, binary: &str) -> Result<String> {
-    let path = root().join(krate).join("Cargo.lock");
+fn locked_version(folder: &str) -> Result<String> {
+    let path = root().join(folder).join("Cargo.lock");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let lock: toml::Table = toml::from_str(&text)?;
     let packages = lock.get("package").and_then(toml::Value::as_array);
@@ -158,11 +220,7 @@ fn locked_version(krate: &str, binary: &str) -> Result<String> {
         let found = all.find(|package| package.get("name").and_then(toml::Value::as_str) == Some(name))?;
         Some(format!("{name} {}", found.get("version")?.as_str()?))
     };
-    let known: Vec<String> = ["furnace-server", "axum", "ort"]
-        .into_iter()
-        .filter_map(version)
-        .collect();
-    ensure!(!known.is_empty(), "{} names nothing of {binary}", path.display());
+    let known: Vec<String> = TELLING.into_iter().filter_map(version).collect();
     Ok(known.join(", "))
 }
 
@@ -202,9 +260,8 @@ fn environment(target: &Path, folder: &str) -> Result<PathBuf> {
 fn installed_version(folder: &str) -> Result<String> {
     let requirements = file("peers").join(folder).join("requirements.txt");
     let text = fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
-    let telling = ["fastapi", "uvicorn", "mlserver", "mosec", "onnxruntime"];
     let lines = text.lines().filter_map(|line| line.split_once("=="));
-    let known = lines.filter(|(name, _)| *name == folder || telling.contains(name));
+    let known = lines.filter(|(name, _)| TELLING.contains(name));
     let known: Vec<String> = known.map(|(name, version)| format!("{name} {version}")).collect();
     Ok(known.join(", "))
 }
@@ -226,9 +283,9 @@ mod tests {
     #[test]
     fn every_peer_says_its_versions() {
         for peer in &PEERS {
-            let version = match &peer.kind {
-                Kind::Rust { krate, binary } => locked_version(krate, binary),
-                Kind::Python { folder, .. } => installed_version(folder),
+            let version = match peer.kind {
+                Kind::Rust { folder, .. } => locked_version(folder),
+                Kind::Python(folder) => installed_version(folder),
             };
             assert!(!version.unwrap().is_empty(), "{}", peer.name);
         }

@@ -114,12 +114,9 @@ pub(super) fn run(options: &Options) -> Result<Report> {
     site::push(&hostile, &files.hostile)?;
     site::push(&hostile, &site::component("test-guests/affine")?)?;
     for behave in ["loop", "grab-memory"] {
-        let spec = json!({
-            "name": behave,
-            "input": [{"name": "x", "type": "fp32"}],
-            "transforms": [{"plugin": "hostile", "config": {"behave": behave}, "limits": {"deadline_ms": 250}}],
-        });
-        hostile.post_json("/v1/deployments", &spec)?.ok()?;
+        hostile
+            .post_json("/v1/deployments", &site::hostile_spec(behave))?
+            .ok()?;
     }
     let mut alone = Vec::new();
     let mut beside: Vec<(Hostile, Vec<Phase>)> = HOSTILE.iter().map(|what| (*what, Vec::new())).collect();
