@@ -37,6 +37,7 @@ cargo xtask <command>
             --program FILE            this `caisson`, instead of building the release one
   soak    swaps, uploads, bad and cancelled requests and a hostile tenant at once, every answer checked
             --minutes N               how long (default 10); from 3 on the memory is judged too
+            --seconds N               or so many seconds
             --program FILE            this `caisson`, instead of building the release one
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
@@ -85,7 +86,7 @@ pub(crate) enum Command {
     Soak {
         wasm: Option<Route>,
         program: Option<PathBuf>,
-        minutes: u64,
+        seconds: u64,
     },
     Deny {
         advisories: bool,
@@ -153,7 +154,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
         },
         "soak" => Command::Soak {
             wasm: wasm(&mut rest)?,
-            minutes: number(&mut rest, "--minutes")?.unwrap_or(soak::MINUTES),
+            seconds: {
+                let minutes = number(&mut rest, "--minutes")?.unwrap_or(soak::MINUTES);
+                number(&mut rest, "--seconds")?.unwrap_or(minutes.saturating_mul(60))
+            },
             program: value(&mut rest, "--program")?.map(PathBuf::from),
         },
         "deny" => Command::Deny {
@@ -241,6 +245,25 @@ mod tests {
                 program: None
             }
         );
+        let soak = |seconds| Command::Soak {
+            wasm: None,
+            program: None,
+            seconds,
+        };
+        assert_eq!(parsed("soak").unwrap(), soak(600));
+        assert_eq!(parsed("soak --minutes 3").unwrap(), soak(180));
+        assert_eq!(parsed("soak --seconds 30").unwrap(), soak(30));
+        let Command::Compare { program, options, .. } =
+            parsed("compare --peers limit,mosec --cases none --seconds 1 --json x --program y").unwrap()
+        else {
+            panic!("not the compare command")
+        };
+        assert_eq!((program, options.json), (Some("y".into()), Some("x".into())));
+        assert_eq!(options.peers.as_deref(), Some("limit,mosec"));
+        assert_eq!(
+            (options.cases.as_deref(), options.seconds, options.rounds),
+            (Some("none"), 1, 3)
+        );
     }
 
     #[test]
@@ -268,6 +291,8 @@ mod tests {
             ("load", "case"),
             ("load everything", "everything"),
             ("load many 100", "100"),
+            ("soak --minutes long", "long"),
+            ("compare --case none", "--case"),
         ] {
             let error = format!("{:#}", parsed(line).unwrap_err());
             assert!(error.contains(word), "{line}: {error}");

@@ -77,12 +77,10 @@ fn main() -> ExitCode {
         Command::Soak {
             wasm,
             program: named,
-            minutes,
+            seconds,
         } => program(wasm, named).and_then(|program| {
-            soak::run(&soak::Options {
-                program,
-                seconds: minutes.saturating_mul(60),
-            })
+            let options = soak::Options { program, seconds };
+            soak::run(&options)
         }),
         Command::Deny { advisories } => deny::run(advisories),
     };

@@ -88,14 +88,15 @@ const PEERS: [Peer; 8] = [
         &[("COMPARE_BATCH", "32")],
     )),
     peer("fastapi", Form::Instances, FASTAPI, &[("COMPARE_WORKERS", "2")]),
-    // MLServer's default: the HTTP server in one process, the model in another.
-    binary(peer("mlserver", Form::Oip, MLSERVER, &[("COMPARE_WORKERS", "1")])),
-    binary(peer(
+    // MLServer's default: the HTTP server in one process, the model in another. It doesn't know the
+    // header of binary tensors.
+    peer("mlserver", Form::Oip, MLSERVER, &[("COMPARE_WORKERS", "1")]),
+    peer(
         "mlserver-inproc",
         Form::Oip,
         MLSERVER,
         &[("COMPARE_WORKERS", "0")],
-    )),
+    ),
     peer("mosec", Form::Instances, MOSEC, &[("COMPARE_WORKERS", "2")]),
     on_request(peer(
         "mosec-batch32",
