@@ -21,6 +21,7 @@ use caisson_registry::{
 use caisson_sandbox::{Meter, Sandbox};
 use serde::Serialize;
 
+use crate::answers::Answers;
 use crate::batching::{self, Batcher};
 use crate::build::{self, Built, Earlier};
 use crate::call::CallOptions;
@@ -91,6 +92,7 @@ pub struct Revision {
     spec: DeploymentSpec,
     pipeline: Arc<Pipeline>,
     batcher: Option<Arc<Batcher>>,
+    answers: Option<Answers>,
     monitors: Vec<Monitor>,
     plan: Plan,
     sandbox: Sandbox,
@@ -119,6 +121,8 @@ impl Revision {
             });
             Batcher::new(rules, runs_max(), run, counts(&owner, &name))
         });
+        let cache = built.spec.cache;
+        let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
@@ -131,6 +135,7 @@ impl Revision {
             spec: built.spec,
             pipeline,
             batcher,
+            answers,
             monitors: built.monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
@@ -201,13 +206,13 @@ impl Revision {
         let start = Instant::now();
         self.requests.increment(1);
         self.rows.increment(batch.rows() as u64);
-        let result = match self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
-            Some(batcher) => self.predict_with_others(batcher, batch, options).await,
-            None => {
-                let pipeline = Arc::clone(&self.pipeline);
-                let call = async move { pipeline.predict(batch).await };
-                self.sandbox.fair(&self.meter, call).await
+        let result = match &self.answers {
+            Some(answers) => {
+                answers
+                    .get_or(batch, async |batch| self.run(batch, options).await)
+                    .await
             }
+            None => self.run(batch, options).await,
         };
         self.seconds.record(start.elapsed());
         if result.is_err() {
@@ -216,7 +221,16 @@ impl Revision {
         result
     }
 
-    async fn predict_with_others(
+    async fn run(&self, batch: Batch, options: CallOptions) -> Result<Prediction, ServingError> {
+        if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
+            return self.run_with_others(batcher, batch, options).await;
+        }
+        let pipeline = Arc::clone(&self.pipeline);
+        let call = async move { pipeline.predict(batch).await };
+        self.sandbox.fair(&self.meter, call).await
+    }
+
+    async fn run_with_others(
         &self,
         batcher: &Arc<Batcher>,
         batch: Batch,

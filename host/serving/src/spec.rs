@@ -31,6 +31,7 @@ use caisson_data::{Field, Schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::answers::CacheSpec;
 use crate::batching::BatchingSpec;
 
 /// Stages in one list of a deployment. Each costs its own instance on every request, so a longer
@@ -74,6 +75,9 @@ pub struct DeploymentSpec {
     /// How requests share runs.
     #[serde(default, skip_serializing_if = "BatchingSpec::is_default")]
     pub batching: BatchingSpec,
+    /// Answers that are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSpec>,
 }
 
 /// How a column is written, for the JSON Schema of the file.
@@ -384,6 +388,14 @@ impl DeploymentSpec {
         if self.input.is_empty() {
             return fail("input: a deployment needs at least one input column".into());
         }
+        if let Some(cache) = &self.cache {
+            cache.check().map_err(SpecError)?;
+            if let Some(place) = self.undetermined() {
+                return fail(format!(
+                    "cache: {place} is granted clocks or random numbers, so its answers to equal rows may differ"
+                ));
+            }
+        }
         self.batching.check(self.predictor.is_some()).map_err(SpecError)?;
         if self.monitors.len() > MONITORS_MAX {
             return fail(format!(
@@ -401,6 +413,21 @@ impl DeploymentSpec {
             }
         }
         Ok(())
+    }
+
+    /// A stage whose answer doesn't depend on its rows alone.
+    fn undetermined(&self) -> Option<String> {
+        let lists = [
+            ("validators", &self.validators),
+            ("transforms", &self.transforms),
+            ("post", &self.post),
+        ];
+        let stage = lists.into_iter().find_map(|(list, stages)| {
+            let at = stages.iter().position(|stage| !stage.grants.is_empty())?;
+            Some(format!("{list}[{at}]"))
+        });
+        let predictor = self.predictor.as_ref().filter(|p| !p.grants.is_empty());
+        stage.or(predictor.map(|_| "predictor".to_owned()))
     }
 
     /// The schema of the input columns.
@@ -486,6 +513,22 @@ mod tests {
                 .to_string()
                 .contains("exclude")
         );
+    }
+
+    #[test]
+    fn what_may_differ_is_not_kept() {
+        let stage = "transforms: [{plugin: p, grants: [clocks]}]\n";
+        let text = format!("{MINIMAL}{stage}cache: {{max_mib: 8}}\n");
+        let error = DeploymentSpec::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("transforms[0]"), "{error}");
+        for (cache, ok) in [
+            ("{max_mib: 8}", true),
+            ("{max_mib: 0}", false),
+            ("{max_mib: 8, ttl_seconds: 0}", false),
+        ] {
+            let text = format!("{MINIMAL}cache: {cache}\n");
+            assert_eq!(DeploymentSpec::parse(&text).is_ok(), ok, "{cache}");
+        }
     }
 
     #[test]
