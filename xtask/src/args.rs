@@ -38,6 +38,7 @@ cargo xtask <command>
   soak    swaps, uploads, bad and cancelled requests and a hostile tenant at once, every answer checked
             --minutes N               how long (default 10); from 3 on the memory is judged too
             --seconds N               or so many seconds
+            --clients A,B             some alone: predict, swap, upload, nonsense, hang-up, hostile
             --program FILE            this `caisson`, instead of building the release one
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
@@ -87,6 +88,7 @@ pub(crate) enum Command {
         wasm: Option<Route>,
         program: Option<PathBuf>,
         seconds: u64,
+        clients: Option<String>,
     },
     Deny {
         advisories: bool,
@@ -154,6 +156,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
         },
         "soak" => Command::Soak {
             wasm: wasm(&mut rest)?,
+            clients: value(&mut rest, "--clients")?,
             seconds: {
                 let minutes = number(&mut rest, "--minutes")?.unwrap_or(soak::MINUTES);
                 number(&mut rest, "--seconds")?.unwrap_or(minutes.saturating_mul(60))
@@ -249,6 +252,7 @@ mod tests {
             wasm: None,
             program: None,
             seconds,
+            clients: None,
         };
         assert_eq!(parsed("soak").unwrap(), soak(600));
         assert_eq!(parsed("soak --minutes 3").unwrap(), soak(180));

@@ -78,8 +78,13 @@ fn main() -> ExitCode {
             wasm,
             program: named,
             seconds,
+            clients,
         } => program(wasm, named).and_then(|program| {
-            let options = soak::Options { program, seconds };
+            let options = soak::Options {
+                program,
+                seconds,
+                clients,
+            };
             soak::run(&options)
         }),
         Command::Deny { advisories } => deny::run(advisories),

@@ -31,6 +31,7 @@ pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
     soak::run(&soak::Options {
         program,
         seconds: soak::TEST_SECONDS,
+        clients: None,
     })?;
     cargo_run(wasm, &["test", "--workspace", "--doc", "--quiet"], &[])
 }

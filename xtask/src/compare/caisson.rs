@@ -44,7 +44,6 @@ pub(crate) fn start(program: &Path, fixture: &Fixture, starts: Starts) -> Result
         start: starts.answered,
         running: Running::Caisson(Box::new(site)),
     };
-    // `null` in a tensor makes its whole row missing; so it is NaN here, which JSON doesn't have.
     contender.check_gap(fixture, Encoding::Binary)?;
     Ok(contender)
 }

@@ -16,6 +16,8 @@ pub(crate) struct Server {
     pub(crate) version: String,
     /// From the start of the process to the first right answer, milliseconds.
     pub(crate) start_ms: f64,
+    /// Why a row that lacks values isn't answered as it should be, where it isn't.
+    pub(crate) gaps: Option<String>,
 }
 
 /// Everything of one run.
@@ -53,6 +55,11 @@ impl Found {
             })
             .collect();
         table::print(&["", "start", "version"], &rows);
+        for server in &self.servers {
+            if let Some(why) = &server.gaps {
+                println!("   {}: does not fill what is missing: {why}", server.name);
+            }
+        }
         for case in &self.cases {
             self.print_case(*case);
         }
@@ -94,7 +101,8 @@ impl Found {
             .servers
             .iter()
             .map(|server| {
-                let what = json!({"version": server.version, "start_ms": server.start_ms});
+                let what =
+                    json!({"version": server.version, "start_ms": server.start_ms, "gaps": server.gaps});
                 (server.name.to_owned(), what)
             })
             .collect();

@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{root, say};
-use case::Case;
+use case::{Case, Encoding};
 use contender::Contender;
 use fixture::Fixture;
 use found::{Found, Server};
@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         })?;
     }
     let mut found = Found {
-        servers: servers.iter().map(described).collect(),
+        servers: servers.iter().map(|server| described(server, &fixture)).collect(),
         cases: cases.clone(),
         cells: BTreeMap::new(),
         ready_ms,
@@ -100,11 +100,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     save(options, &wrk, &found, &target)
 }
 
-fn described(server: &Contender) -> Server {
+fn described(server: &Contender, fixture: &Fixture) -> Server {
+    // JSON has no NaN, and `null` in a tensor makes its whole row missing for Caisson.
+    let encoding = if server.binary {
+        Encoding::Binary
+    } else {
+        Encoding::Json
+    };
+    let gaps = server.check_gap(fixture, encoding);
     Server {
         name: server.name,
         version: server.version.clone(),
         start_ms: server.start.as_secs_f64() * 1e3,
+        gaps: gaps.err().map(|why| format!("{why:#}")),
     }
 }
 

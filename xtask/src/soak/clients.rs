@@ -50,6 +50,31 @@ impl Client {
         Self::IsHostile,
     ];
 
+    /// What `--clients` calls it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Predicts => "predict",
+            Self::Swaps => "swap",
+            Self::Uploads => "upload",
+            Self::SendsNonsense => "nonsense",
+            Self::HangsUp => "hang-up",
+            Self::IsHostile => "hostile",
+        }
+    }
+
+    /// The kinds of a list, `swap,upload`; all if there is none.
+    pub(super) fn choose(list: Option<&str>) -> Result<Vec<Self>> {
+        let Some(list) = list else {
+            return Ok(Self::ALL.to_vec());
+        };
+        let named = |word: &str| {
+            let words: Vec<&str> = Self::ALL.iter().map(|client| client.word()).collect();
+            let found = Self::ALL.into_iter().find(|client| client.word() == word);
+            found.with_context(|| format!("no client is `{word}`; there are {}", words.join(", ")))
+        };
+        list.split(',').map(|word| named(word.trim())).collect()
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Predicts => "predictions, each checked",
@@ -280,6 +305,17 @@ mod tests {
         assert_eq!(uploaded, versioned(component, 427).unwrap());
         assert_ne!(uploaded, versioned(component, 428).unwrap());
         assert!(versioned(b"no version", 1).is_err());
+    }
+
+    #[test]
+    fn clients_by_name() {
+        assert_eq!(Client::choose(None).unwrap(), Client::ALL);
+        assert_eq!(
+            Client::choose(Some("upload, swap")).unwrap(),
+            [Client::Uploads, Client::Swaps]
+        );
+        let error = Client::choose(Some("swap,sleep")).unwrap_err().to_string();
+        assert!(error.contains("sleep") && error.contains("hang-up"), "{error}");
     }
 
     #[test]

@@ -40,11 +40,17 @@ pub(crate) struct Options {
     /// The `caisson` program.
     pub(crate) program: PathBuf,
     pub(crate) seconds: u64,
+    /// Some kinds of clients alone, to see what a finding comes from.
+    pub(crate) clients: Option<String>,
 }
 
 /// Do everything at once; an error if anything was wrong.
 pub(crate) fn run(options: &Options) -> Result<()> {
     eprintln!("• soak: {} s", options.seconds);
+    let tallies: Vec<(Client, Tally)> = Client::choose(options.clients.as_deref())?
+        .into_iter()
+        .map(|client| (client, Tally::default()))
+        .collect();
     let fixture = Fixture::load()?;
     let (site, tenant) = caisson::set_up(&options.program, &fixture)?;
     caisson::push_model(&tenant, &fixture.linear)?;
@@ -59,14 +65,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         component: site::component("test-guests/affine")?,
         tenant,
     };
-    let tallies = Client::ALL.map(|client| (client, Tally::default()));
     let samples = soak(&site, &world, &tallies, Duration::from_secs(options.seconds))?;
     let found: Vec<(Client, Counts)> = tallies
         .iter()
         .map(|(client, tally)| (*client, tally.counts()))
         .collect();
-    let trend = memory::trend(&samples).context("the memory was never looked at")?;
-    print(&found, trend);
+    let trend = |looks: &[Sample]| memory::trend(looks).context("the memory was never looked at");
+    let (private, trend) = (trend(&samples.private)?, trend(&samples.resident)?);
+    print(&found, trend, private);
     save(options, &found, trend, &samples)?;
     let outcome = judge(&site, &world, &found, trend);
     if outcome.is_err() {
@@ -86,8 +92,16 @@ fn hostile(site: &Site) -> Result<Api> {
     Ok(api)
 }
 
+/// The looks at the server's memory.
+#[derive(Default)]
+struct Samples {
+    resident: Vec<Sample>,
+    /// Without the pages of files, such as compiled code, that the system can take back.
+    private: Vec<Sample>,
+}
+
 /// Every kind of client, side by side; gives what the server's memory was.
-fn soak(site: &Site, world: &World, tallies: &[(Client, Tally)], duration: Duration) -> Result<Vec<Sample>> {
+fn soak(site: &Site, world: &World, tallies: &[(Client, Tally)], duration: Duration) -> Result<Samples> {
     let done = AtomicBool::new(false);
     let numbers: Vec<AtomicU64> = tallies.iter().map(|_| AtomicU64::new(0)).collect();
     std::thread::scope(|scope| {
@@ -101,13 +115,16 @@ fn soak(site: &Site, world: &World, tallies: &[(Client, Tally)], duration: Durat
                 });
             }
         }
-        let (begin, mut samples) = (Instant::now(), Vec::new());
+        let (begin, mut samples) = (Instant::now(), Samples::default());
         let mut seen = Ok(());
         while begin.elapsed() < duration && seen.is_ok() {
             std::thread::sleep(SAMPLE_EVERY);
             #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-            let sample = process::memory(site.server.pid())
-                .map(|memory| samples.push((begin.elapsed().as_secs_f64(), memory.resident as f64)));
+            let sample = process::memory(site.server.pid()).map(|memory| {
+                let at = begin.elapsed().as_secs_f64();
+                samples.resident.push((at, memory.resident as f64));
+                samples.private.push((at, memory.private as f64));
+            });
             seen = sample.context("the server is gone");
         }
         done.store(true, Ordering::Relaxed);
@@ -145,7 +162,7 @@ fn judge(site: &Site, world: &World, found: &[(Client, Counts)], trend: Trend) -
     Ok(())
 }
 
-fn print(found: &[(Client, Counts)], trend: Trend) {
+fn print(found: &[(Client, Counts)], trend: Trend, private: Trend) {
     println!("\neverything at once (no wrong answer, no 5xx but the hostile tenant's, flat memory)");
     let rows: Vec<Vec<String>> = found
         .iter()
@@ -160,10 +177,11 @@ fn print(found: &[(Client, Counts)], trend: Trend) {
         .collect();
     table::print(&["", "requests", "wrong", "answers"], &rows);
     println!(
-        "   resident: {:.0} MiB, then {:.0} MiB: {:+.2} MiB a minute ({})",
+        "   resident: {:.0} MiB, then {:.0} MiB: {:+.2} MiB a minute, {:+.2} without pages of files ({})",
         trend.first_mib,
         trend.last_mib,
         trend.mib_per_minute,
+        private.mib_per_minute,
         match trend.flat {
             Some(true) => "flat from the second minute on",
             Some(false) => "not flat from the second minute on",
@@ -172,7 +190,7 @@ fn print(found: &[(Client, Counts)], trend: Trend) {
     );
 }
 
-fn save(options: &Options, found: &[(Client, Counts)], trend: Trend, samples: &[Sample]) -> Result<()> {
+fn save(options: &Options, found: &[(Client, Counts)], trend: Trend, samples: &Samples) -> Result<()> {
     let clients: serde_json::Map<String, Value> = found
         .iter()
         .map(|(client, counts)| {
@@ -187,7 +205,7 @@ fn save(options: &Options, found: &[(Client, Counts)], trend: Trend, samples: &[
         "seconds": options.seconds, "clients": clients,
         "memory": {
             "first_mib": trend.first_mib, "last_mib": trend.last_mib, "mib_per_minute": trend.mib_per_minute,
-            "flat": trend.flat, "samples": samples,
+            "flat": trend.flat, "resident": samples.resident, "private": samples.private,
         },
     });
     let path = root().join("target/load/soak.json");
