@@ -1,8 +1,8 @@
 //! A server that runs and is to be measured: Caisson, or a peer.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::case::{Case, Encoding};
 use super::fixture::{Fixture, Form, Request};
 use crate::http::Api;
+use crate::process;
 use crate::site::Site;
 
 /// A peer that has not answered by then does not come: Python servers import for half a minute on a busy
@@ -90,7 +91,7 @@ fn ask(api: &Api, request: &Request) -> Result<crate::http::Bytes> {
     Ok(answer)
 }
 
-/// A peer's process, in a group of its own with all that it starts.
+/// A peer's process; what it starts ends with it.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -99,8 +100,7 @@ impl Process {
         command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
-            .stderr(file)
-            .process_group(0);
+            .stderr(file);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
         Ok(Self(child))
     }
@@ -132,27 +132,28 @@ impl Process {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-
-    fn signal(&self, signal: &str) {
-        // The whole group: a worker may outlive its parent.
-        let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill")
-            .args([signal, "--", &group])
-            .stderr(Stdio::null())
-            .status();
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.signal("-TERM");
+        // All of them: a worker may outlive its parent.
+        let tree = process::tree(self.0.id());
+        signal("-TERM", &tree);
         let asked = Instant::now();
         while asked.elapsed() < END_MAX && matches!(self.0.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.signal("-KILL");
+        signal("-KILL", &tree);
         let _ = self.0.wait();
     }
+}
+
+fn signal(signal: &str, processes: &BTreeSet<u32>) {
+    let _ = Command::new("kill")
+        .arg(signal)
+        .args(processes.iter().map(u32::to_string))
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// Ports that nobody listens on now, one after another: some peers want several in a row.
@@ -176,6 +177,29 @@ pub(crate) fn free_ports(count: u16) -> Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_ends_with_all_that_it_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & sleep 60"]);
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let process = Process::start(command, log.path()).unwrap();
+        let begin = Instant::now();
+        while process::tree(process.pid()).len() < 3 && begin.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let tree = process::tree(process.pid());
+        assert_eq!(tree.len(), 3, "the shell and its two children");
+        drop(process);
+        for pid in tree {
+            // A zombie that init has not taken yet has no memory.
+            let gone = || process::memory(pid).is_err();
+            while !gone() && begin.elapsed() < Duration::from_secs(30) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(gone(), "{pid}");
+        }
+    }
 
     #[test]
     fn ports_are_free() {
