@@ -11,7 +11,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryError, Secret, Sender};
+use super::{DeliveryError, Secret, Sender, http};
 use crate::AlertsError;
 use crate::name::{check_line, shown};
 use crate::network::Network;
@@ -202,8 +202,11 @@ fn reason(error: &lettre::transport::smtp::Error) -> String {
     if error.is_timeout() {
         return "the mail server didn't answer in time".to_owned();
     }
+    if let Some(e) = http::tls_error(error) {
+        return format!("TLS with the mail server failed: {e}");
+    }
     if error.is_tls() {
-        return "TLS with the mail server failed; check its certificate and `tls`".to_owned();
+        return "TLS with the mail server failed; check `tls`".to_owned();
     }
     if error.is_client() {
         return "the mail server doesn't offer what is needed (STARTTLS, or a way to log in)".to_owned();

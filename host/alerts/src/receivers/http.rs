@@ -1,6 +1,8 @@
 //! HTTP to a tenant's URL: no redirects, no proxy, only addresses that passed, nothing read of the answer
 //! but its status.
 
+use std::error::Error;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +86,6 @@ impl Sender {
             .redirect(redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(self.timeout)
             .user_agent(concat!("caisson/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| DeliveryError::new(reason(&e)))?;
@@ -119,16 +120,21 @@ fn refusal(status: StatusCode) -> String {
 
 /// Without the URL, which may be a secret, and without what the network said in detail.
 fn reason(error: &reqwest::Error) -> String {
-    let tls = std::iter::successors(std::error::Error::source(error), |e| e.source()).find_map(|e| {
-        e.downcast_ref::<std::io::Error>()
-            .and_then(|e| e.get_ref())
-            .and_then(|e| e.downcast_ref::<rustls::Error>())
-            .or_else(|| e.downcast_ref::<rustls::Error>())
-    });
-    match tls {
+    match tls_error(error) {
         Some(e) => format!("TLS failed: {e}"),
-        None if error.is_timeout() => "it didn't answer in time".to_owned(),
         None if error.is_connect() => "it can't be reached".to_owned(),
         None => "the connection ended before an answer".to_owned(),
+    }
+}
+
+/// What TLS said, wherever in the causes it stands. An I/O error has it inside rather than as its cause.
+pub(super) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .map(|inner| inner as &(dyn Error + 'static));
+    match error.downcast_ref() {
+        Some(found) => Some(found),
+        None => tls_error(inner.or_else(|| error.source())?),
     }
 }

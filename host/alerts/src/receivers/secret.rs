@@ -20,6 +20,11 @@ impl Secret {
         &self.0
     }
 
+    /// What is shown in place of one.
+    pub(crate) fn hidden() -> Self {
+        Self::from(HIDDEN)
+    }
+
     /// Is it what was shown in place of one?
     pub(crate) fn is_hidden(&self) -> bool {
         self.0 == HIDDEN

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ReceiverSpec;
 use super::http::HIDDEN_QUERY;
+use super::{ReceiverSpec, Secret};
 
 /// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,9 +37,12 @@ pub struct ReceiverView {
 }
 
 impl ReceiverSpec {
-    /// Without what may be a secret in a URL.
+    /// Without its secrets, and without what may be one in a URL.
     pub(crate) fn shown(&self) -> Self {
         let mut shown = self.clone();
+        for (_, secret) in shown.secrets() {
+            *secret = Secret::hidden();
+        }
         let urls = [
             shown.webhook.as_mut().map(|s| &mut s.url),
             shown.alertmanager.as_mut().map(|s| &mut s.url),

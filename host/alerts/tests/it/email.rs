@@ -1,13 +1,12 @@
 //! E-mail, to a real mail server in each way of protecting the connection.
 
-use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Lines};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use caisson_alerts::Options;
 use serde_json::Value;
 
+use crate::python;
 use crate::support::{
     Certificates, Fixture, RULE, accuracy, deliver, now, options, receiver, runtime, until,
 };
@@ -29,9 +28,8 @@ impl Drop for MailServer {
 
 impl MailServer {
     fn start(mode: &str, certificates: &Certificates) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/smtp/server.py");
-        let mut child = Command::new(installed().join("bin/python"))
-            .arg(script)
+        let mut child = Command::new(python::python())
+            .arg(python::file("smtp_server.py"))
             .arg(mode)
             .arg(certificates.chain())
             .arg(certificates.key())
@@ -52,44 +50,6 @@ impl MailServer {
     fn message(&mut self) -> Value {
         serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
     }
-}
-
-/// The folder of the installed server; installed where it isn't yet, by one process at a time.
-fn installed() -> PathBuf {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/smtp/requirements.txt");
-    let text = fs::read(&requirements).unwrap();
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(tmp).unwrap();
-    let lock = File::create(tmp.join("smtp-server.lock")).unwrap();
-    lock.lock().unwrap();
-    let venv = tmp.join("smtp-server");
-    // What is installed, written last.
-    let done = venv.join("installed.txt");
-    if fs::read(&done).is_ok_and(|installed| installed == text) {
-        return venv;
-    }
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ];
-    for command in [
-        Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv),
-        Command::new(venv.join("bin/python")).args(pip).arg(&requirements),
-    ] {
-        let need = "the tests of e-mail need python3 (3.10 or later) with venv and pip, and a package index";
-        let output = command.output().unwrap_or_else(|e| panic!("{need}: {e}"));
-        assert!(
-            output.status.success(),
-            "{need}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    fs::write(done, text).unwrap();
-    venv
 }
 
 fn fixture(certificates: &Certificates, email: Value) -> Fixture {
@@ -211,18 +171,25 @@ fn what_goes_wrong_is_said_without_what_the_server_said() {
             "the mail server doesn't offer what is needed (STARTTLS, or a way to log in)",
         ),
         (
-            "another's certificate",
+            "a certificate of another name",
+            changed(server.port, "starttls", "host", "127.0.0.1"),
+            "TLS with the mail server failed: invalid peer certificate",
+        ),
+        (
+            "nobody there",
             changed(server.port, "starttls", "host", "127.0.0.2"),
             "the mail server can't be reached",
         ),
     ] {
-        assert_eq!(test(&fixture(&certificates, email)), expected, "{what}");
+        let found = test(&fixture(&certificates, email));
+        assert!(found.starts_with(expected), "{what}: {found}");
     }
     // The certificate is of nobody that is trusted.
     let others = Certificates::new();
-    assert_eq!(
-        test(&fixture(&others, email(server.port, "starttls"))),
-        "TLS with the mail server failed; check its certificate and `tls`"
+    let found = test(&fixture(&others, email(server.port, "starttls")));
+    assert!(
+        found.starts_with("TLS with the mail server failed: invalid peer certificate"),
+        "{found}"
     );
     // A refusal's code is said, and its text isn't.
     let fixture = fixture(&certificates, email(server.port, "starttls"));

@@ -15,6 +15,8 @@ mod isolation;
 mod limits;
 mod outbox;
 mod property;
+mod python;
+mod readme;
 mod rules;
 mod silences;
 mod sink;

@@ -21,7 +21,7 @@ class Handler:
                     "from": envelope.mail_from,
                     "to": envelope.rcpt_tos,
                     "content": envelope.content.decode(),
-                    "tls": session.ssl is not None,
+                    "tls": server.transport.get_extra_info("ssl_object") is not None,
                     "login": bool(session.authenticated),
                 }
             ),
