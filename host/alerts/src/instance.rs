@@ -11,7 +11,7 @@ use crate::name::{self, LABEL_VALUE_BYTES_MAX, LINK_BYTES_MAX, Labels, segment_l
 use crate::notification::Status;
 use crate::period::Period;
 use crate::phase::Phase;
-use crate::rules::{Metric, NoData, Operator, Rule, Severity};
+use crate::rules::{Catalogue, Metric, NoData, Operator, Rule, Severity};
 
 /// Bytes of an alert's id, before they are hexadecimal: no two are alike by chance.
 const ID_BYTES: usize = 16;
@@ -90,9 +90,9 @@ impl Observation {
         Ok(())
     }
 
-    /// Does a rule look at it?
-    pub(crate) fn is_for(&self, rule: &Rule) -> bool {
-        self.rule.as_ref().is_none_or(|name| *name == rule.name) && covers(rule, &self.subject())
+    /// Does a rule look at it? `subject` is its own.
+    pub(crate) fn is_for(&self, rule: &Rule, subject: &Subject) -> bool {
+        self.rule.as_ref().is_none_or(|name| *name == rule.name) && covers(rule, subject)
     }
 
     pub(crate) fn subject(&self) -> Subject {
@@ -244,7 +244,7 @@ impl Instance {
             .map_or_else(String::new, |w| format!("; measured from {} to {}", w.from, w.to));
         format!(
             "{} is {}, {relation}{} the threshold {}{length}{window}",
-            self.what(metric),
+            self.what(&metric.title),
             metric.value(value),
             rule.operator.words(),
             metric.value(rule.threshold),
@@ -252,7 +252,7 @@ impl Instance {
     }
 
     /// `accuracy of churn (country=CH)`.
-    fn what(&self, metric: &Metric) -> String {
+    fn what(&self, title: &str) -> String {
         let mut parts = Vec::new();
         for (key, value) in self.subject.params.iter().chain(&self.subject.segment) {
             parts.push(format!("{key}={value}"));
@@ -261,16 +261,19 @@ impl Instance {
             true => String::new(),
             false => format!(" ({})", parts.join(", ")),
         };
-        format!("{} of {}{parts}", metric.title, self.subject.deployment)
+        format!("{title} of {}{parts}", self.subject.deployment)
     }
 
     /// No value came for as long as the rule allows.
-    pub(crate) fn no_data(&mut self, rule: &Rule, metric: &Metric, now: Timestamp) {
+    pub(crate) fn no_data(&mut self, rule: &Rule, catalogue: &Catalogue, now: Timestamp) {
         let phase = self.phase.no_data(rule.no_data, now);
         if phase != self.phase {
             self.phase = phase;
             self.value = None;
-            self.reason = format!("no value of {} for {}", self.what(metric), rule.no_data_after);
+            let metric = &self.subject.metric;
+            // A later release may measure it no longer, which is one reason for its absence.
+            let title = catalogue.get(metric).map_or(metric.as_str(), |m| &m.title);
+            self.reason = format!("no value of {} for {}", self.what(title), rule.no_data_after);
         }
     }
 

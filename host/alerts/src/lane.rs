@@ -1,8 +1,8 @@
 //! What waits for one receiver, and in which order it goes.
 //!
 //! - Notifications of one alert go one after the other, in the order in which they were made.
-//! - Those of different alerts go side by side, up to [`IN_FLIGHT_MAX`]; to a receiver that failed, one
-//!   at a time, after a pause that grows.
+//! - Those of different alerts go side by side, up to [`IN_FLIGHT_MAX`]; to a receiver that failed, or
+//!   took nothing since the start, one at a time, and after a failure a pause that grows.
 //! - Which one is tried next: the one that may be tried for longest. So one that a receiver refuses
 //!   doesn't keep others back.
 //!
@@ -111,7 +111,8 @@ pub(crate) struct Lane {
 impl Lane {
     /// May one more delivery begin?
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
-        let limit = if self.failures == 0 { IN_FLIGHT_MAX } else { 1 };
+        let works = self.failures == 0 && self.last_delivery.is_some();
+        let limit = if works { IN_FLIGHT_MAX } else { 1 };
         self.deliveries < limit && self.hold_until.is_none_or(|until| until <= now)
     }
 
@@ -259,6 +260,7 @@ mod tests {
     fn one_alert_goes_in_order_and_others_beside_it() {
         use Status::{Firing, Resolved};
         let mut lane = lane([("a", Firing), ("a", Resolved), ("b", Firing)].map(|(a, s)| (a.to_owned(), s)));
+        lane.succeeded(at(0));
         assert_eq!(lane.take(at(0)).unwrap().0, 0);
         assert_eq!(lane.take(at(0)).unwrap().0, 2);
         assert_eq!(lane.take(at(0)), None);
@@ -271,6 +273,10 @@ mod tests {
     fn what_fails_is_tried_alone_and_later_and_after_the_others() {
         let retry = Retry::default();
         let mut lane = lane((0..9).map(|i| (format!("a{i}"), Status::Firing)));
+        assert_eq!(lane.take(at(0)).unwrap().0, 0);
+        assert_eq!(lane.take(at(0)), None, "nobody knows yet whether it works");
+        lane.release(&["a0".to_owned()]);
+        lane.succeeded(at(0));
         for seq in 0..IN_FLIGHT_MAX as u64 {
             assert_eq!(lane.take(at(0)).unwrap().0, seq);
         }

@@ -6,15 +6,21 @@
 //! moment later changes nothing. What isn't public is reached only where the operator lists it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use tokio::sync::Semaphore;
 
 use crate::receivers::DeliveryError;
 
 /// Addresses of one name that are tried: a name with more is a pool, and three of it are enough.
 const ADDRESSES_MAX: usize = 3;
+
+/// Names that are looked up at once: a part of the threads that the runtime has for what blocks, so that
+/// name servers which don't answer leave the others to the store.
+const LOOK_UPS_MAX: usize = 128;
+static LOOK_UPS: Semaphore = Semaphore::const_new(LOOK_UPS_MAX);
 
 /// Not public, though not all are private: what RFC 6890 and its successors reserve, and the
 /// metadata services of clouds outside it.
@@ -113,10 +119,7 @@ impl Network {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found: Vec<SocketAddr> = match bare.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
-            Err(_) => tokio::net::lookup_host((host, port))
-                .await
-                .map_err(|_| DeliveryError::new("its host has no address; check its name"))?
-                .collect(),
+            Err(_) => look_up(bare.to_owned(), port).await?,
         };
         let permitted: Vec<SocketAddr> = found
             .into_iter()
@@ -130,6 +133,20 @@ impl Network {
         }
         Ok(permitted)
     }
+}
+
+/// The system's answer. It takes a thread until it comes, also when nobody waits for it any more.
+async fn look_up(host: String, port: u16) -> Result<Vec<SocketAddr>, DeliveryError> {
+    let failed = || DeliveryError::new("its host has no address; check its name");
+    let permit = LOOK_UPS.acquire().await.map_err(|_| failed())?;
+    tokio::task::spawn_blocking(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        drop(permit);
+        found.map(Iterator::collect)
+    })
+    .await
+    .map_err(|_| failed())?
+    .map_err(|_| failed())
 }
 
 fn is_public(ip: IpAddr) -> bool {

@@ -106,17 +106,18 @@ impl Tenant {
         now: Timestamp,
         observed: &mut Observed,
     ) -> Result<(), AlertsError> {
+        let metric = context.catalogue.known(&observation.metric)?;
+        let subject = observation.subject();
         let rules: Vec<Rule> = self
             .rules
             .rules
             .iter()
-            .filter(|rule| observation.is_for(rule))
+            .filter(|rule| observation.is_for(rule, &subject))
             .cloned()
             .collect();
         for rule in rules {
-            let metric = context.catalogue.resolve(&rule.metric)?;
             observed.compared += 1;
-            let fresh = Instance::new(&self.name, &rule, observation.subject(), now);
+            let fresh = Instance::new(&self.name, &rule, subject.clone(), now);
             let known = self.instances.get(&fresh.id).cloned();
             if known.is_none() && !self.make_room(context)? {
                 observed.refused += 1;
@@ -269,7 +270,7 @@ impl Tenant {
             if let Some(rule) = self.rule(&instance.rule)
                 && self.is_absent(&instance, now)
             {
-                instance.no_data(rule, context.catalogue.resolve(&rule.metric)?, now);
+                instance.no_data(rule, &context.catalogue, now);
             }
             if is_over(&instance, now) {
                 self.forget(context, &id)?;

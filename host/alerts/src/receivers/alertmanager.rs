@@ -5,7 +5,7 @@
 //! knows alerts by their labels, so a repeated delivery changes nothing.
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -99,10 +99,12 @@ impl Sender {
             })
             .collect();
         let body = super::json(&alerts)?;
-        let mut headers = HeaderMap::new();
+        let mut headers = match notifications {
+            [one] => http::headers(one)?,
+            _ => HeaderMap::new(),
+        };
         if let Some(token) = &spec.bearer_token {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-                .map_err(|_| DeliveryError::new("bearer_token has letters that a header can't hold"))?;
+            let mut value = http::header_value(&format!("Bearer {}", token.expose()))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }

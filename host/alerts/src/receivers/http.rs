@@ -7,16 +7,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url, redirect};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 
-use super::{DeliveryError, Sender};
+use super::{DELIVERY_HEADER, DeliveryError, Sender};
 use crate::AlertsError;
 use crate::name::{LINK_BYTES_MAX, check_line, shown};
 use crate::network::Network;
+use crate::notification::Notification;
 
 /// How long a connection may take; a host that is there answers sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +68,19 @@ pub(super) fn check_url(what: &str, text: &str, network: &Network) -> Result<Url
         return Err(bad("the address isn't public, and the operator doesn't allow it"));
     }
     Ok(url)
+}
+
+/// The headers of a request that is about one notification.
+pub(super) fn headers(notification: &Notification) -> Result<HeaderMap, DeliveryError> {
+    let id = header_value(&notification.id)?;
+    Ok([(HeaderName::from_static(DELIVERY_HEADER), id)]
+        .into_iter()
+        .collect())
+}
+
+/// A header's value; the message doesn't show it, for it may be a secret.
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, DeliveryError> {
+    HeaderValue::from_str(text).map_err(|_| DeliveryError::new("a token has letters that no header can hold"))
 }
 
 impl Sender {

@@ -2,7 +2,6 @@
 //!
 //! The URL is the credential, so it is a secret.
 
-use reqwest::header::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +60,7 @@ impl Sender {
         notification: &Notification,
     ) -> Result<(), DeliveryError> {
         let body = super::json(&serde_json::json!({ "text": text(notification) }))?;
-        self.post(spec.url.expose(), HeaderMap::new(), body).await
+        self.post(spec.url.expose(), http::headers(notification)?, body)
+            .await
     }
 }

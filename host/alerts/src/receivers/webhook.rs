@@ -6,7 +6,7 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -67,15 +67,13 @@ impl Sender {
         now: Timestamp,
     ) -> Result<(), DeliveryError> {
         let body = super::json(notification)?;
-        let mut headers = HeaderMap::new();
-        let mut set = |name, value: &str| {
-            HeaderValue::from_str(value)
-                .map(|value| headers.insert(HeaderName::from_static(name), value))
-                .map_err(|_| DeliveryError::new(format!("{name} can't be `{value}`")))
-        };
-        set(DELIVERY_HEADER, &notification.id)?;
+        let mut headers = http::headers(notification)?;
         if let Some(key) = &spec.signing_key {
-            set(SIGNATURE_HEADER, &signature(key.expose().as_bytes(), now, &body))?;
+            let signature = signature(key.expose().as_bytes(), now, &body);
+            headers.insert(
+                HeaderName::from_static(SIGNATURE_HEADER),
+                http::header_value(&signature)?,
+            );
         }
         self.post(&spec.url, headers, body).await
     }

@@ -126,11 +126,15 @@ impl Catalogue {
         self.0.get(name)
     }
 
+    /// The metric of this name, or which ones there are.
+    pub(crate) fn known(&self, name: &str) -> Result<&Metric, AlertsError> {
+        self.get(name)
+            .ok_or_else(|| unknown("metric", name, self.0.keys().map(String::as_str)))
+    }
+
     /// The metric that a rule names, with parameters that it has.
     pub(crate) fn resolve(&self, selector: &Selector) -> Result<&Metric, AlertsError> {
-        let metric = self
-            .get(&selector.metric)
-            .ok_or_else(|| unknown("metric", &selector.metric, self.0.keys().map(String::as_str)))?;
+        let metric = self.known(&selector.metric)?;
         for param in selector.params.keys() {
             if !metric.params.contains(param) {
                 let what = format!("parameter of `{}`", metric.name);

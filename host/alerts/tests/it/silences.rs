@@ -192,4 +192,25 @@ fn silences_are_bounded() {
     }
     let error = fixture.alerts.silence("acme", good, minutes(0)).unwrap_err();
     assert_eq!(error.code(), "too-many");
+    // Those that end make room, and of those that ended some are shown.
+    for round in 1..4 {
+        for silence in fixture.alerts.silences("acme") {
+            fixture
+                .alerts
+                .expire_silence("acme", &silence.id, minutes(round))
+                .unwrap();
+        }
+        let next = spec("team=churn", minutes(0), minutes(60));
+        for _ in 0..SILENCES_MAX {
+            fixture
+                .alerts
+                .silence("acme", next.clone(), minutes(round))
+                .unwrap();
+        }
+    }
+    assert_eq!(fixture.alerts.silences("acme").len(), 2 * SILENCES_MAX);
+    assert_eq!(
+        fixture.reopen(options()).alerts.silences("acme").len(),
+        2 * SILENCES_MAX
+    );
 }

@@ -1,6 +1,6 @@
 //! States as a tenant sees them: which alerts there are, when they fire, and what survives.
 
-use caisson_alerts::{Alert, INSTANCES_MAX, Observed, Phase};
+use caisson_alerts::{Alert, Catalogue, INSTANCES_MAX, Observed, Options, Phase};
 use jiff::Timestamp;
 
 use crate::support::{Fixture, RULE, accuracy, minutes, observation, options, webhook};
@@ -173,7 +173,10 @@ fn late_and_early_values_change_nothing() {
     assert!(error.unwrap_err().to_string().contains("NaN"));
     let unknown = [observation("nothing", "churn", 1.0, minutes(11))];
     let error = fixture.alerts.observe("acme", &unknown, minutes(11)).unwrap_err();
-    assert!(error.to_string().contains("no metric `nothing`"), "{error}");
+    assert!(
+        error.to_string().contains("there is no metric `nothing`"),
+        "{error}"
+    );
     let mut link = accuracy(0.1, minutes(11));
     link.evidence = Some("javascript:alert(1)".to_owned());
     fixture.alerts.observe("acme", &[link], minutes(11)).unwrap_err();
@@ -223,6 +226,29 @@ fn absence_is_what_the_rule_says() {
     let later = opened + jiff::SignedDuration::from_mins(62);
     observe(&fixture, 0.9, later);
     assert_eq!(states(&fixture, later), ["resolved"]);
+}
+
+#[test]
+fn a_metric_that_is_measured_no_longer_is_absent() {
+    let fixture = Fixture::new();
+    let rules = RULE.replace("labels", "no_data: resolve, no_data_after: 1h, labels");
+    fixture.alerts.put_rules("acme", &rules, minutes(0)).unwrap();
+    observe(&fixture, 0.1, minutes(0));
+    let fixture = fixture.reopen(Options {
+        catalogue: Catalogue::default(),
+        ..options()
+    });
+    let later = Timestamp::now() + jiff::SignedDuration::from_mins(61);
+    fixture.alerts.tick(later).unwrap();
+    let alert = &fixture.alerts.alerts("acme", later)[0];
+    assert_eq!(
+        (state(alert), alert.reason.as_str()),
+        ("resolved", "no value of accuracy of churn for 1h")
+    );
+    fixture
+        .alerts
+        .observe("acme", &[accuracy(0.1, later)], later)
+        .unwrap_err();
 }
 
 #[test]

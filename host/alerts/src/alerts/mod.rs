@@ -1,5 +1,8 @@
 //! The alerts of all tenants: the crate's front.
 
+mod receivers;
+mod silences;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,26 +13,23 @@ use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::AlertsError;
 use crate::instance::{Instance, Observation, Window};
 use crate::keys;
 use crate::lane::{Entry, Lane, Retry};
 use crate::name::{self, Labels};
 use crate::network::Network;
-use crate::notification::Notification;
 use crate::phase::Phase;
-use crate::receivers::{DeliveryError, ReceiverRecord, ReceiverSpec, ReceiverView, Sender};
+use crate::receivers::{ReceiverRecord, Sender};
 use crate::rules::{Catalogue, Rule, RulesFile, Severity};
-use crate::silence::{SILENCES_MAX, Silence, SilenceSpec};
-use crate::tenant::{Context, Observed, RECEIVERS_MAX, Receiver, RulesRecord, Tenant};
-use crate::{AlertsError, random};
+use crate::silence::Silence;
+use crate::tenant::{Context, Observed, Receiver, RulesRecord, Tenant};
 
 /// Observations in one call.
 pub const OBSERVATIONS_MAX: usize = 1000;
 /// How far a value's time may be ahead of the clock: what clocks of one installation differ by. What is
 /// further ahead would keep all later values out.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
-/// Receivers that are tried at once, by all tenants together.
-const TESTS_MAX: usize = 16;
 
 /// How alerts are opened.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ impl Alerts {
             tick: options.tick,
             tenants: RwLock::default(),
             wake: Notify::new(),
-            tests: Semaphore::new(TESTS_MAX),
+            tests: Semaphore::new(receivers::TESTS_MAX),
         }));
         alerts.load(Timestamp::now())?;
         Ok(alerts)
@@ -256,12 +256,7 @@ impl Alerts {
         }
         for observation in observations {
             observation.check()?;
-            if self.0.context.catalogue.get(&observation.metric).is_none() {
-                return Err(AlertsError::Invalid(format!(
-                    "the catalogue has no metric `{}`",
-                    name::shown(&observation.metric)
-                )));
-            }
+            self.0.context.catalogue.known(&observation.metric)?;
             if observation.at.duration_since(now) > AHEAD_MAX {
                 return Err(AlertsError::Invalid(format!(
                     "a value of {} is of {}, which is still to come",
@@ -308,159 +303,6 @@ impl Alerts {
             .collect()
     }
 
-    /// Silence alerts for some time.
-    ///
-    /// # Errors
-    ///
-    /// [`AlertsError::Invalid`], [`AlertsError::TooMany`]; the store.
-    pub fn silence(&self, tenant: &str, spec: SilenceSpec, now: Timestamp) -> Result<Silence, AlertsError> {
-        name::check("tenant", tenant)?;
-        spec.check(now)?;
-        let tenant = self.tenant(tenant);
-        let mut tenant = lock(&tenant);
-        // Those that have ended are shown for a week, and count, too, when there are very many.
-        let running = tenant.silences.values().filter(|s| s.spec.until > now).count();
-        if running >= SILENCES_MAX || tenant.silences.len() >= 10 * SILENCES_MAX {
-            return Err(AlertsError::TooMany {
-                what: "silences".to_owned(),
-                max: SILENCES_MAX,
-            });
-        }
-        let silence = Silence {
-            id: random::id()?,
-            spec,
-            created_at: now,
-        };
-        self.keep_silence(&mut tenant, silence)
-    }
-
-    fn keep_silence(&self, tenant: &mut Tenant, silence: Silence) -> Result<Silence, AlertsError> {
-        let key = keys::silence(&tenant.name, &silence.id);
-        keys::commit(&self.0.context.store, &[keys::put(key, &silence)?])?;
-        tenant.silences.insert(silence.id.clone(), silence.clone());
-        Ok(silence)
-    }
-
-    /// A tenant's silences, those that ended within the last week included.
-    pub fn silences(&self, tenant: &str) -> Vec<Silence> {
-        self.known(tenant)
-            .map_or_else(Vec::new, |t| lock(&t).silences.values().cloned().collect())
-    }
-
-    /// End a silence now. What fires and nobody was told of is told at the next tick.
-    ///
-    /// # Errors
-    ///
-    /// [`AlertsError::NotFound`]; the store.
-    pub fn expire_silence(&self, tenant: &str, id: &str, now: Timestamp) -> Result<Silence, AlertsError> {
-        let missing = || AlertsError::NotFound {
-            what: "silence",
-            name: name::shown(id),
-            hint: String::new(),
-        };
-        let tenant = self.known(tenant).ok_or_else(missing)?;
-        let mut tenant = lock(&tenant);
-        let mut silence = tenant.silences.get(id).cloned().ok_or_else(missing)?;
-        silence.spec.until = silence.spec.until.min(now);
-        self.keep_silence(&mut tenant, silence)
-    }
-
-    /// Add a receiver, or replace the one of this name in full, secrets included. What waits for it goes
-    /// to the new one. It hears of what begins to fire from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`AlertsError::Invalid`], [`AlertsError::TooMany`]; the store.
-    pub fn put_receiver(&self, tenant: &str, mut spec: ReceiverSpec) -> Result<ReceiverView, AlertsError> {
-        name::check("tenant", tenant)?;
-        spec.check(self.0.sender.network())?;
-        let tenant = self.tenant(tenant);
-        let mut tenant = lock(&tenant);
-        if !tenant.receivers.contains_key(&spec.name) && tenant.receivers.len() >= RECEIVERS_MAX {
-            return Err(AlertsError::TooMany {
-                what: "receivers".to_owned(),
-                max: RECEIVERS_MAX,
-            });
-        }
-        let key = keys::receiver(&tenant.name, &spec.name);
-        keys::commit(
-            &self.0.context.store,
-            &[keys::put(key, &ReceiverRecord::new(&spec))?],
-        )?;
-        let lane = tenant
-            .receivers
-            .remove(&spec.name)
-            .map(|r| r.lane)
-            .unwrap_or_default();
-        let receiver = Receiver {
-            spec: Arc::new(spec),
-            lane,
-        };
-        let shown = view(&receiver);
-        tenant.receivers.insert(receiver.spec.name.clone(), receiver);
-        self.0.wake.notify_one();
-        Ok(shown)
-    }
-
-    /// Remove a receiver and what waits for it.
-    ///
-    /// # Errors
-    ///
-    /// [`AlertsError::NotFound`]; the store.
-    pub fn remove_receiver(&self, tenant: &str, receiver: &str) -> Result<(), AlertsError> {
-        let missing = || no_receiver(receiver, &[]);
-        let tenant = self.known(tenant).ok_or_else(missing)?;
-        let mut tenant = lock(&tenant);
-        let Some(known) = tenant.receivers.get(receiver) else {
-            return Err(no_receiver(receiver, &names(&tenant)));
-        };
-        let waiting: Vec<u64> = known.lane.entries.keys().copied().collect();
-        // The receiver first: what is left of the others after a crash is removed at the next start.
-        let keys = std::iter::once(keys::receiver(&tenant.name, receiver)).chain(
-            waiting
-                .into_iter()
-                .map(|number| keys::outbox(&tenant.name, receiver, number)),
-        );
-        keys::delete_all(&self.0.context.store, keys)?;
-        tenant.receivers.remove(receiver);
-        Ok(())
-    }
-
-    /// A tenant's receivers and how they fare. No secrets.
-    pub fn receivers(&self, tenant: &str) -> Vec<ReceiverView> {
-        self.known(tenant)
-            .map_or_else(Vec::new, |t| lock(&t).receivers.values().map(view).collect())
-    }
-
-    /// Send a test to a receiver now, once, not through the queue.
-    ///
-    /// # Errors
-    ///
-    /// [`AlertsError::NotFound`], [`AlertsError::TooMany`]. The inner result says how it went.
-    pub async fn test_receiver(
-        &self,
-        tenant: &str,
-        receiver: &str,
-    ) -> Result<Result<(), DeliveryError>, AlertsError> {
-        let spec = {
-            let known = self.known(tenant).ok_or_else(|| no_receiver(receiver, &[]))?;
-            let known = lock(&known);
-            match known.receivers.get(receiver) {
-                Some(found) => found.spec.clone(),
-                None => return Err(no_receiver(receiver, &names(&known))),
-            }
-        };
-        let Ok(_permit) = self.0.tests.try_acquire() else {
-            return Err(AlertsError::TooMany {
-                what: "tests of receivers at once".to_owned(),
-                max: TESTS_MAX,
-            });
-        };
-        let now = Timestamp::now();
-        let notification = Notification::test(random::id()?, tenant, now);
-        Ok(self.0.sender.deliver(&spec, &notification, now).await)
-    }
-
     /// Remove everything of a tenant.
     ///
     /// # Errors
@@ -477,7 +319,10 @@ impl Alerts {
             keys::delete_all(store, keys::keys(store, &format!("{kind}{tenant}/"))?)?;
         }
         if let Some(held) = &mut held {
+            // What is being delivered ends under a number that nothing else has.
+            let next_number = held.next_number;
             **held = Tenant::new(tenant);
+            held.next_number = next_number;
         }
         Ok(())
     }
@@ -487,46 +332,18 @@ impl Alerts {
     ///
     /// # Errors
     ///
-    /// The store; the tenants after the one where it failed are done at the next tick.
+    /// The store: the first failure, after all tenants had their turn.
     pub fn tick(&self, now: Timestamp) -> Result<(), AlertsError> {
+        let mut result = Ok(());
         for tenant in self.all() {
-            lock(&tenant).tick(&self.0.context, now)?;
+            result = result.and(lock(&tenant).tick(&self.0.context, now));
         }
         self.0.wake.notify_one();
-        Ok(())
+        result
     }
 }
 
 /// The tenant in the rest of a key.
 fn owner(key: &str) -> &str {
     key.split('/').next().unwrap_or_default()
-}
-
-fn names(tenant: &Tenant) -> Vec<String> {
-    tenant.receivers.keys().cloned().collect()
-}
-
-fn no_receiver(name: &str, known: &[String]) -> AlertsError {
-    AlertsError::NotFound {
-        what: "receiver",
-        name: name::shown(name),
-        hint: match known.is_empty() {
-            true => String::new(),
-            false => format!("; there are {}", known.join(", ")),
-        },
-    }
-}
-
-fn view(receiver: &Receiver) -> ReceiverView {
-    let lane = &receiver.lane;
-    ReceiverView {
-        receiver: receiver.spec.shown(),
-        waiting: lane.entries.len(),
-        delivered: lane.delivered,
-        failed_attempts: lane.failed_attempts,
-        given_up: lane.given_up,
-        dropped: lane.dropped,
-        last_delivery: lane.last_delivery,
-        last_failure: lane.last_failure.clone(),
-    }
 }
