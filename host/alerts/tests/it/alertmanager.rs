@@ -161,7 +161,7 @@ fn a_real_alertmanager_shows_what_fires_and_forgets_what_resolved() {
     let alertmanager = Alertmanager::start();
     let fixture = fixture(
         &format!("http://{}/", alertmanager.address),
-        Duration::from_secs(2),
+        Duration::from_secs(3),
     );
     let at = now();
     let values = [accuracy(0.1, at), observation("accuracy", "fraud-é\"{}", 0.2, at)];
@@ -194,7 +194,7 @@ fn a_real_alertmanager_shows_what_fires_and_forgets_what_resolved() {
                 .iter()
                 .any(|a| a["labels"]["deployment"] == "churn" && time(a, "endsAt") > end)
         });
-        std::thread::sleep(Duration::from_secs(9));
+        std::thread::sleep(Duration::from_secs(13));
         assert_eq!(alertmanager.alerts().len(), 2);
         // One resolves, and the other doesn't.
         let later = now();

@@ -54,7 +54,7 @@ fn what_fails_is_tried_again_with_one_id_and_in_order() {
 #[test]
 fn a_dead_receiver_keeps_nobody_waiting() {
     let fixture = Fixture::with(Options {
-        timeout: Duration::from_secs(3),
+        timeout: Duration::from_secs(8),
         ..options()
     });
     let (dead, refusing, good) = (
@@ -75,7 +75,7 @@ fn a_dead_receiver_keeps_nobody_waiting() {
     let start = Instant::now();
     deliver(&fixture.alerts, || {
         good.wait(40);
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
         until("the hanging ones time out", || {
             fixture
                 .alerts
@@ -90,7 +90,7 @@ fn a_dead_receiver_keeps_nobody_waiting() {
     assert_eq!(of("a-dead-0").waiting, 40);
     assert_eq!(
         of("a-dead-0").last_failure.as_ref().unwrap().reason,
-        "it didn't answer within 3 s"
+        "it didn't answer within 8 s"
     );
     assert_eq!(
         of("a-dead-1").last_failure.as_ref().unwrap().reason,
