@@ -51,6 +51,43 @@ pub(crate) struct Receiver {
     pub(crate) lane: Lane,
 }
 
+impl Receiver {
+    /// Drop what was tried too often or waits for too long.
+    pub(crate) fn give_up(
+        &mut self,
+        context: &Context,
+        tenant: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let name = &self.spec.name;
+        let lane = &mut self.lane;
+        let spent: Vec<u64> = lane
+            .entries
+            .iter()
+            .filter(|(_, e)| e.is_spent(&context.retry, now))
+            .map(|(number, _)| *number)
+            .collect();
+        if spent.is_empty() {
+            return Ok(());
+        }
+        keys::delete_all(
+            &context.store,
+            spent.iter().map(|number| keys::outbox(tenant, name, *number)),
+        )?;
+        lane.given_up += spent.len() as u64;
+        lane.entries.retain(|number, _| !spent.contains(number));
+        tracing::warn!(
+            tenant,
+            receiver = name,
+            notifications = spent.len(),
+            "given up: tried too often, or too old"
+        );
+        metrics::counter!("caisson_alert_notifications_total", "tenant" => tenant.to_owned(), "outcome" => "given-up")
+            .increment(spent.len() as u64);
+        Ok(())
+    }
+}
+
 /// What observing did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Observed {
@@ -279,7 +316,9 @@ impl Tenant {
             }
         }
         self.end_silences(context, now)?;
-        self.give_up(context, now)?;
+        for receiver in self.receivers.values_mut() {
+            receiver.give_up(context, &self.name, now)?;
+        }
         Ok(())
     }
 
@@ -323,37 +362,6 @@ impl Tenant {
             .collect();
         keys::delete_all(&context.store, old.iter().map(|id| keys::silence(&self.name, id)))?;
         self.silences.retain(|id, _| !old.contains(id));
-        Ok(())
-    }
-
-    /// Drop what was tried too often or waits for too long.
-    fn give_up(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
-        for (name, receiver) in &mut self.receivers {
-            let lane = &mut receiver.lane;
-            let spent: Vec<u64> = lane
-                .entries
-                .iter()
-                .filter(|(_, e)| e.is_spent(&context.retry, now))
-                .map(|(number, _)| *number)
-                .collect();
-            if spent.is_empty() {
-                continue;
-            }
-            keys::delete_all(
-                &context.store,
-                spent.iter().map(|number| keys::outbox(&self.name, name, *number)),
-            )?;
-            lane.given_up += spent.len() as u64;
-            lane.entries.retain(|number, _| !spent.contains(number));
-            tracing::warn!(
-                tenant = self.name,
-                receiver = name,
-                notifications = spent.len(),
-                "given up: tried too often, or too old"
-            );
-            metrics::counter!("caisson_alert_notifications_total", "tenant" => self.name.clone(), "outcome" => "given-up")
-                .increment(spent.len() as u64);
-        }
         Ok(())
     }
 }

@@ -213,6 +213,8 @@ impl Alerts {
                     let op = keys::put(key(number), &entry)?;
                     known.lane.entries.insert(number, entry);
                     keys::commit(store, &[op])?;
+                    // Now rather than at the next tick: it might be tried once more until then.
+                    known.give_up(&self.0.context, name, now)?;
                 }
             }
         }
