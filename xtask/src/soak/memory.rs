@@ -9,9 +9,9 @@ const JUDGED_FROM_S: f64 = 180.0;
 const GROWTH_MAX: f64 = 0.05;
 const MIB: f64 = (1 << 20) as f64;
 
-/// The hostile tenant's plugins take a hundred mebibytes and more for an instant, as they may: of so many
-/// seconds only the least look counts, which a leak lifts as well.
-const WINDOW_S: f64 = 20.0;
+/// The hostile tenant's plugins take a hundred mebibytes and more for an instant, as they may, again and
+/// again: of each minute only the least look counts, which a leak lifts as well.
+const WINDOW_S: f64 = 60.0;
 
 /// One look: seconds since the start, bytes.
 pub(super) type Sample = (f64, f64);
@@ -27,13 +27,14 @@ pub(super) struct Trend {
     pub(super) flat: Option<bool>,
 }
 
-/// The line of least squares through the least looks from the second minute on, or through those of all of
-/// a run that is too short.
+/// The line of least squares through the least looks from the second minute on, or through all looks of a
+/// run that is too short.
 pub(super) fn trend(samples: &[Sample]) -> Option<Trend> {
     let end = samples.last()?.0;
     let judged = end >= JUDGED_FROM_S;
     let from = if judged { SETTLED_AFTER_S } else { 0.0 };
-    let used = least(samples.iter().copied().filter(|(at, _)| *at >= from));
+    let used = samples.iter().copied().filter(|(at, _)| *at >= from);
+    let used: Vec<Sample> = if judged { least(used) } else { used.collect() };
     #[expect(clippy::cast_precision_loss, reason = "some hundred samples")]
     let count = used.len() as f64;
     let mean = |of: fn(&Sample) -> f64| used.iter().map(of).sum::<f64>() / count;
@@ -109,8 +110,8 @@ mod tests {
         let spiky = |at: f64| if at % 20.0 == 0.0 { 100.0 } else { 100.0 + at };
         assert_eq!(trend(&samples(600, spiky)).unwrap().flat, Some(true));
         assert_eq!(
-            least([(1.0, 5.0), (2.0, 3.0), (19.0, 4.0), (20.0, 9.0)].into_iter()),
-            [(2.0, 3.0), (20.0, 9.0)]
+            least([(1.0, 5.0), (2.0, 3.0), (59.0, 4.0), (60.0, 9.0)].into_iter()),
+            [(2.0, 3.0), (60.0, 9.0)]
         );
     }
 
