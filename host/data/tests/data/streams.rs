@@ -8,7 +8,7 @@ use caisson_data::{Batch, DataType, DecodeError, DecodeLimits, Field, Schema, ar
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::batch;
+use crate::support::{batch, with_one_nan};
 
 /// Cut a text into chunks at these places, and the chunks into records.
 fn split(ends: Ends, text: &[u8], cuts: &[prop::sample::Index]) -> Vec<Vec<u8>> {
@@ -66,7 +66,7 @@ proptest! {
         let table = csv::Table::new(batch.schema(), &records[0]).unwrap();
         let sifted = table.decode(records[1..].iter().map(Vec::as_slice), &DecodeLimits::default()).unwrap();
         prop_assert_eq!(&sifted.refused, &vec![]);
-        prop_assert!(sifted.batch.is_same(&batch));
+        prop_assert!(sifted.batch.is_same(&with_one_nan(&batch)));
     }
 
     /// Good lines are read as if the bad ones weren't there, whatever a bad one had set before it failed.
@@ -80,7 +80,7 @@ proptest! {
             let at = place.index(lines.len() + 1);
             let line = lines.get(at).cloned().unwrap_or_else(|| b"{}".to_vec());
             // A line without its end is no object.
-            let cut = line[..cut.index(line.len())].to_vec();
+            let cut = line[..cut.index(line.len().max(1))].to_vec();
             lines.insert(at, cut);
             expected.insert(at, false);
         }
@@ -88,7 +88,7 @@ proptest! {
         let refused: Vec<usize> = sifted.refused.iter().map(|(at, _)| *at).collect();
         let bad: Vec<usize> = (0..expected.len()).filter(|&at| !expected[at]).collect();
         prop_assert_eq!(refused, bad);
-        prop_assert!(sifted.batch.is_same(&batch));
+        prop_assert!(sifted.batch.is_same(&with_one_nan(&batch)));
     }
 
     #[test]

@@ -229,11 +229,12 @@ fn blame(error: &ServingError, rows: usize) -> Blame {
         Kind::Deadline if rows > 1 => {}
         _ => return Blame::Stream,
     }
-    let named: Option<Vec<u32>> = error.violations.iter().map(|violation| violation.row).collect();
-    match named.filter(|named| named.iter().any(|&row| (row as usize) < rows)) {
-        Some(named) => Blame::Rows(named),
-        None if rows == 1 => Blame::One,
-        None => Blame::Some,
+    let named = error.violations.iter().filter_map(|violation| violation.row);
+    let named: Vec<u32> = named.filter(|&row| (row as usize) < rows).collect();
+    match (named.is_empty(), rows) {
+        (false, _) => Blame::Rows(named),
+        (true, 1) => Blame::One,
+        (true, _) => Blame::Some,
     }
 }
 
