@@ -180,6 +180,11 @@ impl Server {
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Send SIGTERM, and don't wait.
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();
@@ -336,6 +341,19 @@ impl Keyed {
     /// The bytes that a POST without a body gives.
     pub fn bytes_of_post(&self, path: &str) -> Vec<u8> {
         let mut response = self.request("POST", path, &[], &[]);
+        assert_eq!(response.status(), 200);
+        response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap()
+    }
+
+    /// The bytes that a POST gives in a form.
+    pub fn bytes(&self, path: &str, content_type: &str, body: &[u8], accept: &str) -> Vec<u8> {
+        let headers = [("Content-Type", content_type), ("Accept", accept)];
+        let mut response = self.request("POST", path, &headers, body);
         assert_eq!(response.status(), 200);
         response
             .body_mut()

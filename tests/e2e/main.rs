@@ -21,5 +21,6 @@ mod operation;
 mod restart;
 mod sandbox;
 mod sdk_readme;
+mod streaming;
 mod switch;
 mod tenants;

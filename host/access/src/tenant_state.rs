@@ -92,6 +92,15 @@ impl TenantState {
         self.usage.admit(now)
     }
 
+    /// Let one more part of a request in that was let in before and has many: by the rates alone.
+    ///
+    /// # Errors
+    ///
+    /// [`OverQuota`]: a debt of CPU time, or too many requests a second.
+    pub fn pace(&self, now: Instant) -> Result<(), OverQuota> {
+        self.usage.pace(now)
+    }
+
     /// Memory for a sandboxed instance, counted until the permit is dropped.
     ///
     /// # Errors

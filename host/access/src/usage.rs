@@ -91,6 +91,19 @@ impl Usage {
     }
 
     pub(crate) fn admit(&self, now: Instant) -> Result<Admission, OverQuota> {
+        let most = self.limits.load().quotas.concurrent_requests;
+        let in_progress = self.concurrent.take(1, most).ok_or_else(|| OverQuota {
+            quota: Quota::ConcurrentRequests,
+            limit: most.unwrap_or(u64::MAX) as f64,
+            retry_after: Some(HELD_RETRY_AFTER),
+        })?;
+        self.pace(now)?;
+        Ok(Admission {
+            _in_progress: in_progress,
+        })
+    }
+
+    pub(crate) fn pace(&self, now: Instant) -> Result<(), OverQuota> {
         let limits = self.limits.load();
         let now = self.nanos(now);
         let over = |quota, limit, wait| OverQuota {
@@ -98,11 +111,6 @@ impl Usage {
             limit,
             retry_after: Some(wait),
         };
-        let most = limits.quotas.concurrent_requests;
-        let in_progress = self.concurrent.take(1, most).ok_or_else(|| {
-            let limit = most.unwrap_or(u64::MAX) as f64;
-            over(Quota::ConcurrentRequests, limit, HELD_RETRY_AFTER)
-        })?;
         if let (Some(pace), Some(limit)) = (&limits.cpu, limits.quotas.cpu_seconds_per_second) {
             self.cpu
                 .check(now, pace)
@@ -114,9 +122,7 @@ impl Usage {
                 .take(now, pace)
                 .map_err(|wait| over(Quota::RequestsPerSecond, limit, wait))?;
         }
-        Ok(Admission {
-            _in_progress: in_progress,
-        })
+        Ok(())
     }
 
     pub(crate) fn reserve_memory(&self, bytes: u64) -> Result<Permit, OverQuota> {

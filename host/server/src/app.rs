@@ -45,6 +45,8 @@ pub(crate) struct App {
     pub(crate) serving: Serving,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
+    /// Reads Parquet files, in a process of its own.
+    pub(crate) parquet_worker: WorkerCommand,
     pub(crate) runtime: Runtime,
     /// Where uploads are written before they are known to be good.
     pub(crate) uploads: PathBuf,
@@ -143,6 +145,8 @@ impl App {
             models,
             serving,
             model_worker: WorkerCommand::current_exe(["model-worker"])
+                .context("finding this program's own file")?,
+            parquet_worker: WorkerCommand::current_exe(["parquet-worker"])
                 .context("finding this program's own file")?,
             runtime,
             uploads,

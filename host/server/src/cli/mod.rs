@@ -21,6 +21,7 @@ mod plugin;
 mod plugin_new;
 mod policy;
 mod predict;
+mod predict_stream;
 mod remote;
 pub(crate) mod serve;
 mod signing;
@@ -102,6 +103,9 @@ enum Command {
     /// Check a model file; the server runs this as a child process.
     #[command(hide = true)]
     ModelWorker,
+    /// Read a Parquet file from standard input; the server runs this as a child process.
+    #[command(hide = true)]
+    ParquetWorker,
 }
 
 /// Run what was typed.
@@ -114,7 +118,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Model(command) => model::run(command).map(done),
         Command::Deploy(args) => deploy::run(&args).map(done),
         Command::Deployment(command) => deploy::run_command(command).map(done),
-        Command::Predict(args) => predict::run(&args).map(done),
+        Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
@@ -131,6 +135,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::ModelWorker => {
             give_way();
             Ok(caisson_inference::check_worker_main())
+        }
+        Command::ParquetWorker => {
+            give_way();
+            Ok(crate::http::parquet_worker_main())
         }
     }
 }

@@ -105,6 +105,18 @@ impl Caller {
         self.0.peer
     }
 
+    /// Is the key still good? For work that goes on after its request was let in.
+    ///
+    /// # Errors
+    ///
+    /// 401: revoked or expired, or its tenant is suspended.
+    pub(crate) fn check_still_good(&self) -> Result<(), ApiError> {
+        if is_good(&self.0.principal) {
+            return Ok(());
+        }
+        Err(ApiError::unauthorised("key-ended", KEY_ENDED))
+    }
+
     /// How records name the caller: the key's name and id.
     pub(crate) fn author(&self) -> String {
         let principal = &self.0.principal;
@@ -240,6 +252,14 @@ pub(crate) async fn guard(
     }
 }
 
+/// Why a request is not gone on with.
+const KEY_ENDED: &str = "the key was revoked, or its tenant suspended, before the request was done";
+
+/// May who had this key when a request was let in go on with it?
+fn is_good(principal: &Principal) -> bool {
+    !principal.is_revoked() && !principal.has_expired() && principal.tenant().is_active()
+}
+
 /// A request's body while its key is good: a key that is revoked while the body arrives gets nothing
 /// done by the rest of it.
 struct WhileAllowed(Body, Arc<Principal>);
@@ -252,9 +272,8 @@ impl HttpBody for WhileAllowed {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.1.is_revoked() || self.1.has_expired() || !self.1.tenant().is_active() {
-            let why = "the key was revoked, or its tenant suspended, before the body had arrived";
-            return Poll::Ready(Some(Err(axum::Error::new(why))));
+        if !is_good(&self.1) {
+            return Poll::Ready(Some(Err(axum::Error::new(KEY_ENDED))));
         }
         Pin::new(&mut self.0).poll_frame(cx)
     }

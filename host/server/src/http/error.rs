@@ -50,13 +50,16 @@ struct Body {
     column: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<ViolationBody>,
+    /// In the last line of a stream that ended early: the rows that were answered before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<u64>,
 }
 
 /// A violation as clients see it.
 #[derive(Debug, Serialize)]
 pub(crate) struct ViolationBody {
     #[serde(skip_serializing_if = "Option::is_none")]
-    row: Option<u32>,
+    row: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<String>,
     code: String,
@@ -67,7 +70,7 @@ pub(crate) struct ViolationBody {
 impl From<&Violation> for ViolationBody {
     fn from(v: &Violation) -> Self {
         Self {
-            row: v.row,
+            row: v.row.map(u64::from),
             column: v.column.clone(),
             code: v.code.clone(),
             message: v.message.clone(),
@@ -98,6 +101,7 @@ impl ApiError {
                 row: None,
                 column: None,
                 violations: Vec::new(),
+                answered: None,
             }),
         }
     }
@@ -139,6 +143,46 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
     }
 
+    /// The same error, of this row of a stream; what it said of rows was of a part.
+    #[must_use]
+    pub(crate) fn in_row(mut self, row: u64) -> Self {
+        self.body.row = Some(row);
+        for violation in &mut self.body.violations {
+            violation.row = Some(row);
+        }
+        self
+    }
+
+    /// The same error, of a part of a stream whose first row is `row`.
+    #[must_use]
+    pub(crate) fn rows_from(mut self, row: u64) -> Self {
+        let violations = self.body.violations.iter_mut().map(|v| &mut v.row);
+        for own in violations.chain([&mut self.body.row]) {
+            *own = own.map(|own| own + row);
+        }
+        self
+    }
+
+    /// The same error, which ends a stream after this many rows.
+    #[must_use]
+    pub(crate) fn after_rows(mut self, rows: u64) -> Self {
+        self.body.row = None;
+        self.body.answered = Some(rows);
+        self
+    }
+
+    /// Its JSON.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        // Serialising strings and integers can't fail; the fallback keeps the promise all the same.
+        serde_json::to_vec(&self.body)
+            .unwrap_or_else(|_| br#"{"error":"internal error","code":"internal"}"#.to_vec())
+    }
+
+    /// For the log.
+    pub(crate) fn message(&self) -> &str {
+        &self.body.error
+    }
+
     /// 500, with the cause in the log and not in the answer.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -152,10 +196,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // Serialising strings and integers can't fail; the fallback keeps the promise all the same.
-        let body = serde_json::to_vec(&self.body)
-            .unwrap_or_else(|_| br#"{"error":"internal error","code":"internal"}"#.to_vec());
-        let mut response = (self.status, body).into_response();
+        let mut response = (self.status, self.to_json()).into_response();
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -14,6 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tower_layer::Layer as _;
 
 use super::auth::Peer;
@@ -23,6 +24,9 @@ use super::auth::Peer;
 const CONNECTIONS_MAX: usize = 4096;
 /// How long a client may take over its request line and headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a client may leave an answer unread before its connection is cut: what the answer holds
+/// (rows, a place in its tenant's quota) is given back then.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often an HTTP/2 client is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Bytes from which the protocol of a connection is known, so that its own time limits hold.
@@ -82,7 +86,9 @@ pub(crate) async fn serve(
             if !begins(&stream).await {
                 return; // Silent, or gone.
             }
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(WRITE_TIMEOUT));
+            let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
             let connection = watcher.watch(connection.into_owned());
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended early");

@@ -18,6 +18,7 @@ mod oip;
 mod plugins;
 mod policies;
 mod predict;
+mod stream;
 mod tenants;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::app::App;
 pub(crate) use audit::STREAMS_MAX;
 use auth::{Caller, Rule};
 use error::ApiError;
+pub(crate) use stream::{Form, parquet_worker_main};
 
 /// What every handler gets.
 #[derive(Clone)]

@@ -1,4 +1,7 @@
 //! `/v1/deployments/{name}/predict` and `…/drift`: rows in, rows out.
+//!
+//! Rows JSON, and CSV that is answered in rows JSON, are read, predicted and answered as a whole; all
+//! else is a [`stream`].
 
 use axum::body::Body;
 use axum::extract::State;
@@ -12,13 +15,14 @@ use serde::Serialize;
 use super::auth::Caller;
 use super::error::{ApiError, ViolationBody};
 use super::extract::Path;
+use super::stream::{self, Form};
 use super::{Context, body, json, json_bytes, media_type};
 
 /// Rows of a window given to `drift`. Sketches and tests settle long before; past it, a sample says
 /// the same.
 const DRIFT_ROWS_MAX: usize = 1_000_000;
 
-/// Predict for rows JSON or CSV.
+/// Predict, for a body in any form and in the form that the client takes.
 pub(crate) async fn predict(
     State(context): State<Context>,
     caller: Caller,
@@ -26,10 +30,18 @@ pub(crate) async fn predict(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let from = Form::of_body(&headers)?;
+    let to = from.of_answer(&headers)?;
     let revision = context.live(caller.tenant(), &name)?;
+    if !(from == Form::Json || (from, to) == (Form::Csv, Form::Json)) {
+        return stream::respond(context, caller, name, revision, (from, to), &headers, body).await;
+    }
     let bytes = body::read(&headers, body, body::PREDICT_BYTES_MAX).await?;
     let batch = decode(&headers, &bytes, &revision, &DecodeLimits::default())?;
     let prediction = revision.predict(batch, CallOptions::default()).await?;
+    if to != Form::Json {
+        return stream::whole(to, &revision, prediction.batch);
+    }
     let mut out = Vec::with_capacity(64 + prediction.batch.byte_len() * 4);
     out.extend_from_slice(b"{\"rows\":");
     rows::encode_array(&prediction.batch, &mut out);
@@ -77,25 +89,22 @@ pub(crate) async fn drift(
     Ok(json(StatusCode::OK, &body))
 }
 
-/// Decode a body by its media type. Clients that say none mean JSON; `curl -d` says a form and
-/// means JSON too.
+/// Decode a body of one of the forms that are read whole.
 fn decode(
     headers: &HeaderMap,
     bytes: &[u8],
     revision: &Revision,
     limits: &DecodeLimits,
 ) -> Result<Batch, ApiError> {
-    match media_type(headers).as_deref() {
-        None | Some("application/json" | "application/x-www-form-urlencoded" | "") => {
-            Ok(rows::decode(revision.input(), bytes, limits)?.batch)
-        }
-        Some("text/csv") => Ok(csv::decode(revision.input(), bytes, limits)?),
-        Some(other) => Err(ApiError::new(
+    match Form::of_body(headers) {
+        Ok(Form::Json) => Ok(rows::decode(revision.input(), bytes, limits)?.batch),
+        Ok(Form::Csv) => Ok(csv::decode(revision.input(), bytes, limits)?),
+        _ => Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "media-type",
             format!(
                 "this route takes application/json and text/csv, not `{}`",
-                other.escape_debug()
+                media_type(headers).unwrap_or_default().escape_debug()
             ),
         )),
     }
