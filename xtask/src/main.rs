@@ -14,6 +14,7 @@ mod load;
 mod onnxruntime;
 mod process;
 mod say;
+mod schemathesis;
 mod server;
 mod setup;
 mod site;
@@ -50,6 +51,12 @@ fn main() -> ExitCode {
             seed,
             program: named,
         } => program(wasm, named).and_then(|program| kill_test::run(&program, kills, seed)),
+        Command::Schemathesis {
+            wasm,
+            examples,
+            seed,
+            program: named,
+        } => program(wasm, named).and_then(|program| schemathesis::run(&program, examples, seed)),
         Command::Load {
             wasm,
             case,

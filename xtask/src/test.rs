@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use caisson_plugin_build::Route;
 
 use crate::args::KILLS;
-use crate::{cargo, kill_test, onnxruntime, root, setup};
+use crate::{cargo, kill_test, onnxruntime, root, schemathesis, setup};
 
 /// Run the tests of the whole workspace, or of what `pass` says.
 pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
@@ -26,7 +26,9 @@ pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
     };
     cargo_run(wasm, &[runner, all].concat(), &[])?;
     // With the program that those tests have built.
-    kill_test::run(&root().join("target/debug/caisson"), KILLS, None)?;
+    let program = root().join("target/debug/caisson");
+    kill_test::run(&program, KILLS, None)?;
+    schemathesis::run(&program, schemathesis::EXAMPLES, schemathesis::SEED)?;
     cargo_run(wasm, &["test", "--workspace", "--doc", "--quiet"], &[])
 }
 
