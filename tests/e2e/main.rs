@@ -17,6 +17,7 @@ mod cli;
 mod drift;
 mod first_light;
 mod harness;
+mod http_edges;
 mod operation;
 mod restart;
 mod sandbox;

@@ -29,6 +29,7 @@ fn without_a_key_nothing_but_health_answers() {
         "/v2/health/live",
         "/v2/health/ready",
         "/v1/deployment-schema.json",
+        "/openapi.json",
     ] {
         assert_eq!(nobody.get(path).status, 200, "{path}");
     }

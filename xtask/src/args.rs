@@ -7,7 +7,7 @@ use caisson_plugin_build::Route;
 
 use crate::compare;
 use crate::load::{self, Case};
-use crate::soak;
+use crate::{schemathesis, soak};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask <command>
@@ -21,6 +21,10 @@ cargo xtask <command>
   kill-test   kill a server again and again while clients change things, and look at what is left
             --kills N                 how often (default 20)
             --seed N                  the choices of an earlier run again
+            --program FILE            this `caisson`, instead of building the release one
+  schemathesis   send a server what its description of the API says, and nearly that, and look at the answers
+            --examples N              of each operation and phase (default 15)
+            --seed N                  other requests (default 1)
             --program FILE            this `caisson`, instead of building the release one
   load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop;
               or overload: twice what the server can answer
@@ -69,6 +73,12 @@ pub(crate) enum Command {
         wasm: Option<Route>,
         kills: u64,
         seed: Option<u64>,
+        program: Option<PathBuf>,
+    },
+    Schemathesis {
+        wasm: Option<Route>,
+        examples: u64,
+        seed: u64,
         program: Option<PathBuf>,
     },
     Load {
@@ -128,6 +138,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             wasm: wasm(&mut rest)?,
             kills: number(&mut rest, "--kills")?.unwrap_or(KILLS),
             seed: number(&mut rest, "--seed")?,
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
+        },
+        "schemathesis" => Command::Schemathesis {
+            wasm: wasm(&mut rest)?,
+            examples: number(&mut rest, "--examples")?.unwrap_or(schemathesis::EXAMPLES),
+            seed: number(&mut rest, "--seed")?.unwrap_or(schemathesis::SEED),
             program: value(&mut rest, "--program")?.map(PathBuf::from),
         },
         "load" => {
@@ -292,6 +308,7 @@ mod tests {
             ("setup --wasm-toolchain brew", "brew"),
             ("kill-test --kills many", "many"),
             ("kill-test --seed", "--seed"),
+            ("schemathesis --examples few", "few"),
             ("load", "case"),
             ("load everything", "everything"),
             ("load many 100", "100"),

@@ -15,6 +15,7 @@ mod onnxruntime;
 mod process;
 mod raw;
 mod say;
+mod schemathesis;
 mod server;
 mod setup;
 mod site;
@@ -52,6 +53,12 @@ fn main() -> ExitCode {
             seed,
             program: named,
         } => program(wasm, named).and_then(|program| kill_test::run(&program, kills, seed)),
+        Command::Schemathesis {
+            wasm,
+            examples,
+            seed,
+            program: named,
+        } => program(wasm, named).and_then(|program| schemathesis::run(&program, examples, seed)),
         Command::Load {
             wasm,
             case,

@@ -1,4 +1,4 @@
-//! A server with tenants, for a measurement.
+//! A server with tenants, for a measurement or a test.
 
 use std::fs;
 use std::path::Path;

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use caisson_registry::table::{self, Attempt, change};
-use caisson_registry::{RegistryError, TenantId, check_name, now, shown};
+use caisson_registry::{NAME_CHARS_MAX, NAME_PATTERN, RegistryError, TenantId, check_name, now, shown};
 use caisson_store::record::{self, Record};
 use caisson_store::{Expect, Op};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::key_text::{KeyId, KeyText, Parts, SecretHash};
@@ -32,23 +33,26 @@ const KEYS_MAX: usize = 1000;
 const KEY_DEPLOYMENTS_MAX: usize = 100;
 
 /// A key about to be made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// For people and policies. Two keys may share one, as a key and its successor do.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_CHARS_MAX))]
     pub name: String,
     /// What it may do.
     pub role: Role,
     /// When it ends, RFC 3339; never if left out.
     #[serde(default)]
+    #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
-    /// The only deployments that it is for, whatever its role.
+    /// The only deployments that it is for, 100 at most, whatever its role.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), inner(regex(pattern = NAME_PATTERN), length(max = NAME_CHARS_MAX)))]
     pub deployments: Option<BTreeSet<String>>,
 }
 
 /// A key, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRecord {
     /// The public part of its text.
     pub id: String,

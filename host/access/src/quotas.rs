@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::AccessError;
@@ -23,41 +24,52 @@ const CPU_BURST_SECONDS: RangeInclusive<f64> = 0.001..=3600.0;
 const COUNT: RangeInclusive<u64> = 0..=(1 << 53);
 
 /// How much of each thing. `None` says nothing, see the module.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quotas {
     /// Requests a second, in the long run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *REQUESTS_PER_SECOND.start(), max = *REQUESTS_PER_SECOND.end()))]
     pub requests_per_second: Option<f64>,
     /// Requests at once after a pause; one second's worth unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *REQUESTS.start(), max = *REQUESTS.end()))]
     pub requests_burst: Option<u64>,
     /// Requests in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *REQUESTS.start(), max = *REQUESTS.end()))]
     pub concurrent_requests: Option<u64>,
     /// CPU seconds of sandboxed code a second, in the long run: cores.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *CPU_SECONDS_PER_SECOND.start(), max = *CPU_SECONDS_PER_SECOND.end()))]
     pub cpu_seconds_per_second: Option<f64>,
     /// CPU seconds at once after a pause; one second's worth unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *CPU_BURST_SECONDS.start(), max = *CPU_BURST_SECONDS.end()))]
     pub cpu_burst_seconds: Option<f64>,
     /// Memory of running sandboxed instances.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub memory_bytes: Option<u64>,
     /// Bytes of plugins, models and baselines.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub stored_bytes: Option<u64>,
     /// Plugin versions.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub plugins: Option<u64>,
     /// Model versions.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub models: Option<u64>,
     /// Deployments.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub deployments: Option<u64>,
     /// Bytes of one upload.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub upload_bytes: Option<u64>,
 }
 

@@ -37,6 +37,6 @@ pub use plan::{MonitorPlan, Plan, StagePlan};
 pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Revision, Serving};
 pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
-    PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
+    NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
 };
 pub use turns::Turns;

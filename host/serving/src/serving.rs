@@ -19,6 +19,7 @@ use caisson_registry::{
     RevisionRecord, TenantId, VersionRef,
 };
 use caisson_sandbox::{Meter, Sandbox};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answers::Answers;
@@ -322,7 +323,7 @@ pub enum ApplyResult {
 }
 
 /// A moved alias.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AliasMoved {
     /// The move.
     #[serde(flatten)]

@@ -28,6 +28,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caisson_data::{Field, Schema};
+use caisson_registry::NAME_PATTERN;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,24 +41,27 @@ pub(crate) const STAGES_MAX: usize = 32;
 /// Monitors of a deployment: each keeps a fitted sketch and a prepared stage in memory.
 pub(crate) const MONITORS_MAX: usize = 64;
 /// Characters in a deployment's or monitor's name; names are path segments and metric labels.
-pub(crate) const NAME_MAX: usize = 63;
+pub const NAME_MAX: usize = 63;
 
 /// One deployment, as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentSpec {
     /// Name within the tenant: lower-case letters, digits and inner hyphens, a letter first.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_MAX))]
     pub name: String,
     /// One sentence for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The columns that a caller sends.
-    #[schemars(with = "Vec<FieldForm>")]
+    #[schemars(length(min = 1))]
     pub input: Vec<Field>,
     /// Run first, on the input; any `reject` violation answers the request.
+    #[schemars(length(max = STAGES_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validators: Vec<StageSpec>,
     /// Run in order, from the input columns to the model's.
+    #[schemars(length(max = STAGES_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transforms: Vec<StageSpec>,
     /// The model; excludes `predictor`. A deployment with neither is a feature service.
@@ -67,9 +71,11 @@ pub struct DeploymentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predictor: Option<PredictorSpec>,
     /// Run in order on what the model or predictor gave.
+    #[schemars(length(max = STAGES_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub post: Vec<StageSpec>,
     /// Drift checks, fitted on the model version's baseline.
+    #[schemars(length(max = MONITORS_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monitors: Vec<MonitorSpec>,
     /// How requests share runs.
@@ -78,28 +84,6 @@ pub struct DeploymentSpec {
     /// Answers that are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheSpec>,
-}
-
-/// How a column is written, for the JSON Schema of the file.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Field")]
-#[expect(
-    dead_code,
-    reason = "only its schema is used; `caisson_data::Field` reads the file"
-)]
-struct FieldForm {
-    /// The column's name.
-    name: String,
-    /// `bool`, `int8` to `int64`, `uint8` to `uint64`, `fp16`, `bf16`, `fp32`, `fp64`, `string`, `bytes`
-    /// or `timestamp`.
-    #[schemars(rename = "type")]
-    data_type: String,
-    /// Elements of one row; a scalar if absent.
-    #[schemars(default)]
-    shape: Vec<u32>,
-    /// May values be missing?
-    #[schemars(default)]
-    nullable: bool,
 }
 
 /// One plugin in the pipeline.
@@ -119,6 +103,7 @@ pub struct StageSpec {
     #[serde(default, skip_serializing_if = "is_fresh")]
     pub isolation: IsolationSpec,
     /// What the plugin may have of the outside world. Models are granted by `predictor.models`.
+    #[schemars(with = "Vec<GrantSpec>")]
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub grants: BTreeSet<GrantSpec>,
 }
@@ -251,6 +236,7 @@ pub struct PredictorSpec {
     #[serde(default, skip_serializing_if = "is_fresh")]
     pub isolation: IsolationSpec,
     /// As in a stage.
+    #[schemars(with = "Vec<GrantSpec>")]
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub grants: BTreeSet<GrantSpec>,
     /// Models that it may load: the name that it asks for, and the model behind it.
@@ -324,6 +310,7 @@ impl std::fmt::Display for MonitorTarget {
 #[serde(deny_unknown_fields)]
 pub struct MonitorSpec {
     /// Unique in the deployment.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_MAX))]
     pub name: String,
     /// The drift-check plugin, as in a stage.
     pub plugin: String,
@@ -355,7 +342,10 @@ impl DeploymentSpec {
     ///
     /// Syntax, unknown or missing keys, wrong types, with line and column; then [`Self::check`].
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let spec: Self = serde_saphyr::from_str(text).map_err(|e| SpecError(e.to_string()))?;
+        // YAML 1.2's scalars: `no` is text, and `false` is no text unless it is quoted.
+        let options = serde_saphyr::options! { strict_booleans: true, no_schema: true };
+        let spec: Self =
+            serde_saphyr::from_str_with_options(text, options).map_err(|e| SpecError(e.to_string()))?;
         spec.check()?;
         Ok(spec)
     }
@@ -484,6 +474,20 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("transfroms"), "{error}");
+    }
+
+    #[test]
+    fn text_is_not_made_of_other_things() {
+        for (line, refused) in [
+            ("description: false", true),
+            ("description: 12", true),
+            ("description: \"12\"", false),
+            ("description: no", false),
+            ("transforms: [{plugin: y}]", false),
+        ] {
+            let parsed = DeploymentSpec::parse(&format!("{MINIMAL}{line}\n"));
+            assert_eq!(parsed.is_err(), refused, "{line}: {parsed:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caisson_store::{Digest, Store};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::plugins::Plugins;
 const PINS_MAX: usize = 256;
 
 /// What a revision is built on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pins {
     /// Each plugin as the spec names it, `impute@0.1.0` or `std/impute@0.1.0`, and its component.
     pub plugins: BTreeMap<String, Digest>,
@@ -24,7 +25,7 @@ pub struct Pins {
 }
 
 /// A model version. Its contents never change and its number is never used again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ModelPin {
     /// The model's name.
     pub name: String,

@@ -13,6 +13,7 @@
 use std::fmt;
 
 use caisson_store::record::{self, Record};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Models, version_key};
@@ -22,7 +23,7 @@ use crate::text::{check_actor, check_why};
 use crate::{RegistryError, now};
 
 /// How far a version is approved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Nobody asked for an approval.
@@ -80,7 +81,7 @@ pub struct Transition<'a> {
 }
 
 /// A step that was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TransitionRecord {
     /// Counted from 1 in each version.
     pub number: u64,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use caisson_store::Digest;
 use caisson_store::record::Record;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ pub struct Baseline {
 }
 
 /// Where a version's baseline is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BaselineRecord {
     /// `text/csv`.
     pub content_type: String,
@@ -62,7 +63,7 @@ pub struct ModelUpload {
 }
 
 /// One version of a model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ModelRecord {
     /// The model's name.
     pub name: String,
@@ -205,7 +206,8 @@ impl Head {
 }
 
 /// A version that was deleted. It keeps no blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ModelDeletion")]
 pub struct Deletion {
     /// The model's name.
     pub name: String,

@@ -97,6 +97,9 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a data folder out of a backup.
     Restore(backup::RestoreArgs),
+    /// Print the description of the HTTP API, OpenAPI 3.1; a server has it at `/openapi.json`.
+    #[command(after_help = "Example:\n  caisson openapi > caisson-openapi.json")]
+    Openapi,
     /// Compile a component read from standard input; the server runs this as a child process.
     #[command(hide = true)]
     CompileWorker,
@@ -128,6 +131,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Audit(command) => audit::run(command),
         Command::Backup(args) => backup::run(&args).map(done),
         Command::Restore(args) => backup::restore(&args),
+        Command::Openapi => {
+            output::json(&crate::http::openapi::document().map_err(anyhow::Error::msg)?);
+            Ok(std::process::ExitCode::SUCCESS)
+        }
         Command::CompileWorker => {
             give_way();
             Ok(caisson_sandbox::compile_worker_main())

@@ -374,7 +374,7 @@ fn admit(caller: &Caller, rule: Rule, params: &RawPathParams) -> Result<Option<A
 }
 
 /// Keys and policies can be managed whatever load a tenant makes: they are the way out of it.
-fn is_metered(rule: Rule) -> bool {
+pub(crate) fn is_metered(rule: Rule) -> bool {
     rule.action().is_some_and(|action| {
         matches!(
             action.kind(),

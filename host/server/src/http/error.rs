@@ -16,6 +16,7 @@ use caisson_inference::ModelRejected;
 use caisson_registry::RegistryError;
 use caisson_sandbox::{Severity, UploadError, Violation};
 use caisson_serving::{Kind, ServingError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Bytes of an error's sentence. A guest's message is cut long before; this bounds what a decoder
@@ -38,16 +39,24 @@ pub(crate) struct ApiError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Code(pub(crate) &'static str);
 
-#[derive(Debug, Serialize)]
-struct Body {
+/// What every error answers.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(crate) struct Body {
+    /// One sentence: what is wrong, where, and what to do.
     error: String,
+    /// Stable and machine-readable, in kebab-case.
     code: &'static str,
+    /// The stage of the deployment that refused or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
+    /// From 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<u64>,
+    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<String>,
+    /// What validators said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<ViolationBody>,
     /// In the last line of a stream that ended early: the rows that were answered before it.
@@ -56,7 +65,8 @@ struct Body {
 }
 
 /// A violation as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Violation")]
 pub(crate) struct ViolationBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<u64>,

@@ -15,6 +15,7 @@ pub(crate) mod listener;
 mod model_life;
 mod models;
 mod oip;
+pub(crate) mod openapi;
 mod plugins;
 mod policies;
 mod predict;
@@ -24,9 +25,9 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{from_fn_with_state, map_response_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caisson_access::Action;
@@ -58,7 +59,6 @@ impl Context {
 /// One method of one path: who may call it, and what answers.
 pub(crate) struct Route {
     path: &'static str,
-    #[cfg(test)]
     method: Method,
     rule: Rule,
     handler: MethodRouter<Context>,
@@ -73,14 +73,12 @@ pub(crate) fn routes() -> Vec<Route> {
         ($($path:literal { $($verb:ident $rule:expr => $handler:path),+ $(,)? })+) => {
             $($(routes.push(Route {
                 path: $path,
-                #[cfg(test)]
                 method: method_of!($verb),
                 rule: $rule,
                 handler: $verb($handler),
             });)+)+
         };
     }
-    #[cfg(test)]
     macro_rules! method_of {
         (get) => {
             Method::GET
@@ -164,15 +162,23 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/audit/verify" { post Asks(A::AuditRead) => audit::verify }
         "/v1/backup" { post Server(A::BackupCreate) => audit::backup }
         "/metrics" { get AnyKey => render_metrics }
+        "/openapi.json" { get Public => openapi::serve }
     }
     routes
 }
 
 /// The router of all [`routes`].
 pub(crate) fn router(context: Context) -> Router {
+    let with_query = openapi::with_query();
     let guarded = routes().into_iter().fold(Router::new(), |router, route| {
         let layer = from_fn_with_state((context.clone(), route.rule), auth::guard);
-        router.route(route.path, route.handler.route_layer(layer))
+        // Of the protocol's and the scrapers' routes a client may ask whatever it is used to.
+        let strict = route.path.starts_with("/v1/");
+        let handler = match strict && !with_query.contains(&(route.method.to_string(), route.path)) {
+            true => route.handler.route_layer(from_fn(no_query)),
+            false => route.handler,
+        };
+        router.route(route.path, handler.route_layer(layer))
     });
     guarded
         .fallback(no_route)
@@ -195,9 +201,22 @@ async fn close_while_draining(State(context): State<Context>, mut response: Resp
     response
 }
 
+/// Refuse a query where none is read: who adds `dry_run=true` must not be taken to mean it.
+async fn no_query(request: Request, next: Next) -> Response {
+    match request.uri().query() {
+        None | Some("") => next.run(request).await,
+        Some(_) => {
+            let (parts, body) = request.into_parts();
+            body::discard(&parts.headers, body).await;
+            let message = format!("`{}` takes no parameters in its query", parts.uri.path());
+            ApiError::bad_request("bad-query", message).into_response()
+        }
+    }
+}
+
 async fn no_route(uri: Uri) -> ApiError {
     ApiError::not_found(format!(
-        "there is no route `{}`; the README lists them",
+        "there is no route `{}`; `GET /openapi.json` lists them",
         uri.path()
     ))
 }
@@ -248,7 +267,7 @@ async fn render_metrics(State(context): State<Context>, caller: Caller) -> Respo
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// A body in JSON of at most `limit` bytes.
+/// A body of at most `limit` bytes that is an object in JSON.
 ///
 /// # Errors
 ///
@@ -259,7 +278,20 @@ pub(crate) async fn read_json<T: serde::de::DeserializeOwned>(
     limit: u64,
 ) -> Result<T, ApiError> {
     let bytes = body::read(headers, body, limit).await?;
-    serde_json::from_slice(&bytes).map_err(|e| ApiError::bad_request("bad-body", format!("the body: {e}")))
+    json_object(&bytes).map_err(|why| ApiError::bad_request("bad-body", format!("the body: {why}")))
+}
+
+/// An object in JSON. serde takes a list for a struct too, field by field in the order in which they
+/// happen to stand in the source; nobody means that.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub(crate) fn json_object<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'[') => Err("it is a list, and an object is needed".to_owned()),
+        _ => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
+    }
 }
 
 /// An answer in JSON, with `Content-Type: application/json` exactly.
@@ -339,7 +371,8 @@ mod tests {
                 "/v2/health/ready",
                 "/v1/whoami",
                 "/v1/deployment-schema.json",
-                "/metrics"
+                "/metrics",
+                "/openapi.json"
             ]
         );
         let unsafe_methods = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];

@@ -8,9 +8,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_access::Action;
-use caisson_registry::{ModelRecord, Stage, TenantId, Transition, VersionRef};
-use serde::{Deserialize, Deserializer};
-use serde_json::json as value;
+use caisson_registry::text::{
+    DESCRIPTION_BYTES_MAX, LINE_PATTERN, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX, TEXT_PATTERN,
+    WHY_BYTES_MAX,
+};
+use caisson_registry::{AliasChange, ModelRecord, Stage, TenantId, Transition, TransitionRecord, VersionRef};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::auth::Caller;
 use super::error::ApiError;
@@ -20,13 +24,31 @@ use super::{Context, blocking, body, json, read_json};
 /// Entries of a history in one answer.
 const HISTORY_MAX: usize = 1000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ModelUpdate", extend("anyOf" = something()))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Update {
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = DESCRIPTION_BYTES_MAX))]
     description: Option<String>,
     /// `null` removes a tag.
     #[serde(default)]
+    #[schemars(
+        inner(regex(pattern = LINE_PATTERN), length(max = TAG_VALUE_BYTES_MAX)),
+        extend("propertyNames" = tag_name(), "maxProperties" = TAGS_MAX)
+    )]
     tags: BTreeMap<String, Option<String>>,
+}
+
+fn tag_name() -> serde_json::Value {
+    serde_json::json!({ "pattern": LINE_PATTERN, "minLength": 1, "maxLength": TAG_KEY_BYTES_MAX })
+}
+
+/// One of them must say something.
+fn something() -> serde_json::Value {
+    serde_json::json!([
+        { "required": ["description"], "properties": { "description": { "type": "string" } } },
+        { "required": ["tags"], "properties": { "tags": { "minProperties": 1 } } },
+    ])
 }
 
 /// Change what people wrote about a version.
@@ -59,10 +81,11 @@ pub(crate) async fn update(
     Ok(json(StatusCode::OK, &record))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Why {
     #[serde(default)]
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
     why: String,
 }
 
@@ -91,19 +114,26 @@ pub(crate) async fn aliases(
     let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
     let (aliases, history) = blocking(move || {
         let aliases = models.aliases(&tenant, &name)?;
-        Ok::<_, caisson_registry::RegistryError>((
-            aliases,
-            models.alias_history(&tenant, &name, 0, HISTORY_MAX)?,
-        ))
+        let history = models.alias_history(&tenant, &name, 0, HISTORY_MAX)?;
+        if history.is_empty() {
+            // No alias ever: of a model that is there, or of none.
+            models.resolve(&tenant, &name, &VersionRef::Latest)?;
+        }
+        Ok::<_, caisson_registry::RegistryError>((aliases, history))
     })
     .await??;
-    Ok(json(
-        StatusCode::OK,
-        &value!({ "aliases": aliases, "history": history }),
-    ))
+    Ok(json(StatusCode::OK, &Aliases { aliases, history }))
 }
 
-#[derive(Deserialize)]
+/// Where each alias points, and how it came there.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Aliases {
+    aliases: BTreeMap<String, u64>,
+    /// The newest last.
+    history: Vec<AliasChange>,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetAlias {
     version: u64,
@@ -138,7 +168,7 @@ pub(crate) async fn set_alias(
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
     expect: Option<u64>,
@@ -227,18 +257,26 @@ pub(crate) async fn stage(
         Ok::<_, caisson_registry::RegistryError>((record.stage, history))
     })
     .await??;
-    Ok(json(
-        StatusCode::OK,
-        &value!({ "stage": stage, "history": history }),
-    ))
+    Ok(json(StatusCode::OK, &StageBody { stage, history }))
 }
 
-#[derive(Deserialize)]
+/// How far a version is approved, and how it came there.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ModelStage")]
+pub(crate) struct StageBody {
+    stage: Stage,
+    history: Vec<TransitionRecord>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "StageStep")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
     to: Stage,
     #[serde(default)]
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
     why: String,
+    /// Where from, as far as the caller knows.
     expected: Option<Stage>,
 }
 

@@ -12,6 +12,7 @@ use axum::response::Response;
 use caisson_access::Quota;
 use caisson_inference::CheckLimits;
 use caisson_registry::{Baseline, Digest, Lineage, ModelRecord, ModelUpload, Outcome};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -20,7 +21,7 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::extract::Path;
 use super::plugins::upload_limit;
-use super::{Context, blocking, body, json};
+use super::{Context, blocking, body, json, json_object};
 
 /// A model's metadata is facts about its training; data belong elsewhere.
 const METADATA_BYTES_MAX: u64 = 1 << 20;
@@ -31,8 +32,9 @@ const BASELINE_BYTES_MAX: u64 = 256 << 20;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A model version as clients see it.
-#[derive(Serialize)]
-struct ModelBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Model")]
+pub(crate) struct ModelBody {
     #[serde(flatten)]
     record: ModelRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,8 +54,8 @@ impl ModelBody {
     }
 }
 
-#[derive(Serialize)]
-struct ModelList {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelList {
     models: Vec<ModelBody>,
 }
 
@@ -196,9 +198,10 @@ struct Parts {
 }
 
 /// What is told of a version besides the uploader's own metadata.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "ModelDetails")]
 #[serde(default, deny_unknown_fields)]
-struct Details {
+pub(crate) struct Details {
     /// `sha256:…` of the ONNX file, as its sender knows it.
     digest: Option<Digest>,
     description: String,
@@ -232,8 +235,8 @@ impl Parts {
                 }
                 "details" => {
                     let bytes = bounded(field, METADATA_BYTES_MAX).await?;
-                    parts.details = serde_json::from_slice(&bytes)
-                        .map_err(|e| ApiError::bad_request("bad-details", format!("details: {e}")))?;
+                    parts.details = json_object(&bytes)
+                        .map_err(|why| ApiError::bad_request("bad-details", format!("details: {why}")))?;
                 }
                 "baseline" => {
                     let bytes = bounded(field, BASELINE_BYTES_MAX).await?;

@@ -13,6 +13,7 @@ use caisson_data::oip::{self, NanPolicy, ResponseHead};
 use caisson_data::{DecodeLimits, Field, Schema, oip_binary};
 use caisson_registry::TenantId;
 use caisson_serving::{CallOptions, Revision};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::auth::Caller;
@@ -23,8 +24,8 @@ use super::{Context, body, json};
 /// Bytes of the JSON part, where binary tensors follow it.
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-#[derive(Serialize)]
-struct ServerMetadata {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ServerMetadata {
     name: &'static str,
     version: &'static str,
     extensions: &'static [&'static str],
@@ -42,8 +43,8 @@ pub(crate) async fn server_metadata() -> Response {
     )
 }
 
-#[derive(Serialize)]
-struct ModelMetadata<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelMetadata<'a> {
     name: &'a str,
     versions: [String; 1],
     platform: &'static str,
@@ -51,8 +52,8 @@ struct ModelMetadata<'a> {
     outputs: Vec<TensorMetadata<'a>>,
 }
 
-#[derive(Serialize)]
-struct TensorMetadata<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TensorMetadata<'a> {
     name: &'a str,
     datatype: &'static str,
     /// -1 for the rows, then the column's own shape.
@@ -108,8 +109,8 @@ pub(crate) async fn version_metadata(
     )?))
 }
 
-#[derive(Serialize)]
-struct ModelReady<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelReady<'a> {
     name: &'a str,
     ready: bool,
 }

@@ -8,11 +8,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_access::{Action, Quota, Resource, TenantState};
 use caisson_registry::signature::PluginSignature;
+use caisson_registry::text::{TEXT_PATTERN, WHY_BYTES_MAX};
 use caisson_registry::{
     Outcome, PluginRecord, PluginUpload, Provenance, RegistryError, SignatureRecord, TenantId,
     Yank as YankRecord,
 };
 use caisson_sandbox::Inspection;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Caller, Detail};
@@ -21,8 +23,9 @@ use super::extract::{Path, Query};
 use super::{Context, blocking, body, json, read_json};
 
 /// A plugin version as clients see it.
-#[derive(Serialize)]
-struct PluginBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Plugin")]
+pub(crate) struct PluginBody {
     name: String,
     version: String,
     world: String,
@@ -78,15 +81,16 @@ impl PluginBody {
     }
 }
 
-#[derive(Serialize)]
-struct PluginList {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PluginList {
     plugins: Vec<PluginBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PushQuery {
     /// `std`: into the shared namespace of first-party plugins, which is the operators'.
+    #[schemars(extend("enum" = ["std"]))]
     namespace: Option<String>,
 }
 
@@ -202,9 +206,11 @@ async fn inspect(context: &Context, owner: &TenantId, component: &Bytes) -> Resu
     Ok(context.app.sandbox.fair(&meter, look).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "YankReason")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Yank {
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
     why: String,
 }
 

@@ -10,6 +10,7 @@ use axum::response::Response;
 use caisson_data::{Batch, DecodeLimits, csv, rows};
 use caisson_sandbox::DriftStatus;
 use caisson_serving::{CallOptions, MonitorReport, Revision, worst};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::auth::Caller;
@@ -55,8 +56,9 @@ pub(crate) async fn predict(
     Ok(json_bytes(StatusCode::OK, out))
 }
 
-#[derive(Serialize)]
-struct DriftBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Drift")]
+pub(crate) struct DriftBody {
     revision: u64,
     rows: usize,
     status: DriftStatus,
