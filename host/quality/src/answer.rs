@@ -67,6 +67,9 @@ pub enum Undefined {
     /// The metric needs the error of the naive forecast, which nobody gave.
     #[error("give the naive forecast's mean absolute error on the training series")]
     NoNaiveError,
+    /// A test needs the spread of both samples, and one shows none (all of its rows are alike).
+    #[error("the rows show no spread, so there is nothing to test the change by")]
+    NoSpread,
     /// Sums left the range of numbers.
     #[error("the values are too large: their sums aren't finite")]
     Overflow,

@@ -20,7 +20,7 @@ use caisson_stats::ranks::{Area, Tie};
 use caisson_stats::tail::{normal_quantile, normal_sf};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Better, Measure, Undefined};
+use crate::answer::{Better, Measure, Undefined};
 use crate::confusion::{Average, ClassMetric, Confusion};
 use crate::hysteresis::Outcome;
 use crate::regression::{Regression, RegressionMetric};
@@ -48,6 +48,23 @@ impl Default for Rule {
             change_min: 0.0,
             effect_min: 0.1,
             rows_min: 30,
+        }
+    }
+}
+
+impl Rule {
+    /// Is a change significant, and large both ways?
+    pub(crate) fn outcome(&self, rows: u64, p_value: f64, change: f64, effect: f64) -> Outcome {
+        if rows < self.rows_min {
+            Outcome::Unknown
+        } else if p_value <= self.alpha
+            && change > 0.0
+            && change >= self.change_min
+            && effect >= self.effect_min
+        {
+            Outcome::Bad
+        } else {
+            Outcome::Good
         }
     }
 }
@@ -88,17 +105,7 @@ pub struct Comparison {
 impl Comparison {
     /// Worse, not worse, or too few rows to say.
     pub fn outcome(&self, rule: &Rule) -> Outcome {
-        if self.rows < rule.rows_min {
-            Outcome::Unknown
-        } else if self.p_value <= rule.alpha
-            && self.worse_by >= rule.change_min
-            && self.worse_by > 0.0
-            && self.effect >= rule.effect_min
-        {
-            Outcome::Bad
-        } else {
-            Outcome::Good
-        }
+        rule.outcome(self.rows, self.p_value, self.worse_by, self.effect)
     }
 }
 
@@ -216,10 +223,8 @@ pub fn intervals(baseline: &Measure, current: &Measure, better: Better) -> Optio
 
 const LEVEL: f64 = caisson_stats::interval::LEVEL;
 
-fn by_intervals(baseline: Answer, current: Answer, better: Better) -> Result<Comparison, Undefined> {
-    let (baseline, current) = (baseline?, current?);
-    let rows = baseline.rows.min(current.rows);
-    intervals(&baseline, &current, better).ok_or(Undefined::TooFew { rows, needed: 2 })
+fn by_intervals((baseline, current): &(Measure, Measure), better: Better) -> Result<Comparison, Undefined> {
+    intervals(baseline, current, better).ok_or(Undefined::NoSpread)
 }
 
 /// Compare two confusion matrices.
@@ -242,10 +247,10 @@ pub fn classes(
         ClassMetric::Mcc => false,
     };
     if !is_share {
-        return by_intervals(Ok(answers.0), Ok(answers.1), metric.better());
+        return by_intervals(&answers, metric.better());
     }
     let counts = |m: &Measure| ((m.value * m.rows as f64).round() as u64, m.rows);
-    proportions(counts(&answers.0), counts(&answers.1)).ok_or(Undefined::TooFew { rows: 0, needed: 1 })
+    proportions(counts(&answers.0), counts(&answers.1)).ok_or(Undefined::NoSpread)
 }
 
 /// Compare two sets of scores.
@@ -259,17 +264,13 @@ pub fn scores(
     current: &BinnedScores,
 ) -> Result<Comparison, Undefined> {
     let answers = (baseline.measure(metric, LEVEL)?, current.measure(metric, LEVEL)?);
-    let too_few = || Undefined::TooFew {
-        rows: answers.0.rows.min(answers.1.rows),
-        needed: 2,
-    };
     if let (Some(before), Some(after)) = (baseline.loss(metric), current.loss(metric)) {
-        return means(before, after, metric.better()).ok_or_else(too_few);
+        return means(before, after, metric.better()).ok_or(Undefined::NoSpread);
     }
     if metric == ScoreMetric::RocAuc {
-        return areas(&baseline.ties(), &current.ties()).ok_or_else(too_few);
+        return areas(&baseline.ties(), &current.ties()).ok_or(Undefined::NoSpread);
     }
-    by_intervals(Ok(answers.0), Ok(answers.1), metric.better())
+    by_intervals(&answers, metric.better())
 }
 
 /// Compare two sets of predicted numbers. `baseline` and `current` of the comparison are values of the
@@ -284,17 +285,13 @@ pub fn regression(
     current: &Regression,
 ) -> Result<Comparison, Undefined> {
     let answers = (baseline.measure(metric, LEVEL)?, current.measure(metric, LEVEL)?);
-    let too_few = || Undefined::TooFew {
-        rows: answers.0.rows.min(answers.1.rows),
-        needed: 2,
-    };
     if metric == RegressionMetric::DirectionalAccuracy {
-        return proportions(baseline.directed(), current.directed()).ok_or_else(too_few);
+        return proportions(baseline.directed(), current.directed()).ok_or(Undefined::NoSpread);
     }
     let (Some(before), Some(after)) = (baseline.loss(metric), current.loss(metric)) else {
-        return by_intervals(Ok(answers.0), Ok(answers.1), metric.better());
+        return by_intervals(&answers, metric.better());
     };
-    let test = means(before, after, metric.better()).ok_or_else(too_few)?;
+    let test = means(before, after, metric.better()).ok_or(Undefined::NoSpread)?;
     Ok(Comparison {
         baseline: answers.0.value,
         current: answers.1.value,

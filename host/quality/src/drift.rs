@@ -34,17 +34,7 @@ pub struct Shift {
 impl Shift {
     /// Drifted, not drifted, or too few rows to say.
     pub fn outcome(&self, rule: &Rule) -> Outcome {
-        if self.rows < rule.rows_min {
-            Outcome::Unknown
-        } else if self.p_value <= rule.alpha
-            && self.change != 0.0
-            && self.change.abs() >= rule.change_min
-            && self.effect.abs() >= rule.effect_min
-        {
-            Outcome::Bad
-        } else {
-            Outcome::Good
-        }
+        rule.outcome(self.rows, self.p_value, self.change.abs(), self.effect.abs())
     }
 }
 

@@ -35,17 +35,43 @@ pub enum Change {
 /// It is raised once `n` of the last `m` known outcomes are bad. It ends once the last `n` are good and
 /// fewer than `n` of the last `m` are bad. `n = m = 1` is no hysteresis at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "State")]
 pub struct Hysteresis {
+    n: u8,
+    m: u8,
+    seen: u8,
+    /// The latest outcome is the lowest bit; 1 is bad.
+    bad: u64,
+    raised: bool,
+}
+
+/// What is read: a config has `n` and `m` alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
     n: u8,
     m: u8,
     #[serde(default)]
     seen: u8,
-    /// The latest outcome is the lowest bit; 1 is bad.
     #[serde(default)]
     bad: u64,
     #[serde(default)]
     raised: bool,
+}
+
+impl TryFrom<State> for Hysteresis {
+    type Error = HysteresisError;
+
+    fn try_from(state: State) -> Result<Self, HysteresisError> {
+        let Self { n, m, .. } = Self::new(state.n, state.m)?;
+        Ok(Self {
+            n,
+            m,
+            seen: state.seen.min(m),
+            bad: state.bad & mask(m),
+            raised: state.raised,
+        })
+    }
 }
 
 /// An `n` and `m` that can't be.

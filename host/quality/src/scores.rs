@@ -6,7 +6,7 @@
 //! A row without a label, or whose score isn't finite, isn't used, and counted. Scores may be any
 //! numbers for the areas of [`Scores`]; all else needs probabilities.
 
-use caisson_stats::interval::{Method, logit};
+use caisson_stats::interval::{Method, logit, wilson};
 use caisson_stats::moments::Moments;
 use caisson_stats::ranks::{self, Area, Tie, average_precision, average_precision_bounds};
 use serde::{Deserialize, Serialize};
@@ -201,9 +201,12 @@ fn answer(metric: ScoreMetric, ties: &[Tie], losses: &Losses, rows: u64, level: 
         ScoreMetric::AveragePrecision => {
             let value = average_precision(ties).ok_or_else(missing_label)?;
             let (positives, _) = ranks::totals(ties);
-            // Binomial over the positives, on the logit scale (K. Boyd, K. H. Eng and C. D. Page, 2013).
+            // Binomial over the positives, on the logit scale (K. Boyd, K. H. Eng and C. D. Page, 2013);
+            // at 1, where that has no width, Wilson's.
             let error = (value * (1.0 - value) / positives).sqrt();
-            measure(value, logit(value, error, level, Method::Delta), rows)
+            let interval = logit(value, error, level, Method::Delta);
+            let at_an_end = || wilson(value * positives, positives, level);
+            measure(value, interval.or_else(at_an_end), rows)
         }
         ScoreMetric::CalibrationError => {
             let value = losses.calibration.expected_error();

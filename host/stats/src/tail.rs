@@ -1,7 +1,7 @@
 //! Upper tails of the chi-square, gamma, standard normal and Student's distributions, and quantiles
 //! of the last two.
 
-use statrs::function::beta::{checked_beta_reg, inv_beta_reg};
+use statrs::function::beta::checked_beta_reg;
 use statrs::function::erf::{erfc, erfc_inv};
 use statrs::function::gamma::checked_gamma_ur;
 
@@ -38,13 +38,17 @@ pub fn normal_quantile(p: f64) -> f64 {
     -std::f64::consts::SQRT_2 * erfc_inv(2.0 * p.clamp(1e-300, 1.0 - 1e-16))
 }
 
+/// Degrees of freedom past which Student's t is taken as normal: the two differ by less than 1e-9 there, and
+/// the beta function loses more digits than that.
+const NORMAL_FROM: f64 = 1e8;
+
 /// Probability that Student's t with `dof` degrees of freedom is at least `t`
 /// (`scipy.stats.t.sf`). Where `dof` isn't above 0 nothing is known of the spread: 1.
 pub fn student_sf(t: f64, dof: f64) -> f64 {
     if dof.is_nan() || dof <= 0.0 || t.is_nan() {
         return 1.0;
     }
-    if dof == f64::INFINITY {
+    if dof > NORMAL_FROM {
         return normal_sf(t);
     }
     let outside = checked_beta_reg(dof / 2.0, 0.5, dof / (dof + t * t)).unwrap_or(1.0) / 2.0;
@@ -57,10 +61,27 @@ pub fn student_quantile(p: f64, dof: f64) -> f64 {
     if dof.is_nan() || dof <= 0.0 {
         return f64::INFINITY;
     }
-    // Past this the two agree to nine digits, and the inverse of the beta function loses its own.
-    if dof > 1e8 {
+    if dof > NORMAL_FROM {
         return normal_quantile(p);
     }
-    let x = inv_beta_reg(dof / 2.0, 0.5, (2.0 * (1.0 - p)).clamp(1e-300, 1.0));
-    (dof * (1.0 - x) / x).sqrt()
+    if p <= 0.5 {
+        return 0.0;
+    }
+    // Bisection on the tail: the beta function's own inverse is off by percents for many degrees.
+    let (mut low, mut high) = (0.0, 1.0);
+    while student_sf(high, dof) > 1.0 - p && high < f64::MAX / 2.0 {
+        (low, high) = (high, high * 2.0);
+    }
+    while high - low > 1e-13 * high {
+        let middle = low + (high - low) / 2.0;
+        if middle <= low || middle >= high {
+            break;
+        }
+        if student_sf(middle, dof) > 1.0 - p {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
 }

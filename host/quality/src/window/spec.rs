@@ -67,6 +67,9 @@ pub enum SpecError {
     /// Counted rows come in order.
     #[error("`lateness` is {0}: windows that count rows have none")]
     Lateness(u64),
+    /// More than a hundred years.
+    #[error("`ahead` is {0}: it must be at most {LENGTH_MAX}")]
+    Ahead(u64),
     /// Too fine.
     #[error(
         "{panes} panes of {pane}, more than {PANES_MAX}: make `size` and `step` multiples of a larger \
@@ -133,6 +136,9 @@ impl WindowSpec {
             if !(1..=LENGTH_MAX).contains(&value) {
                 return Err(SpecError::Length { what, value });
             }
+        }
+        if self.ahead > LENGTH_MAX {
+            return Err(SpecError::Ahead(self.ahead));
         }
         if self.step > self.size {
             return Err(SpecError::Gaps {

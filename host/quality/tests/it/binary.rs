@@ -121,6 +121,10 @@ fn areas_that_separate_have_an_interval_all_the_same() {
     assert_eq!((area.value, interval.high), (1.0, 1.0));
     // 0.025 ^ (1 / 10)
     assert!((interval.low - 0.691_503).abs() < 1e-6, "{interval:?}");
+    // Average precision of 1 is ten of ten positives: Wilson's interval.
+    let precision = perfect.measure(ScoreMetric::AveragePrecision, LEVEL).unwrap();
+    let low = precision.interval.unwrap().low;
+    assert!(precision.value == 1.0 && (low - 0.722_467).abs() < 1e-6, "{low}");
     // One row of a label shows no spread.
     let single = Scores::new([row(0.1, false), row(0.2, false), row(0.9, true)]);
     assert_eq!(single.measure(ScoreMetric::RocAuc, LEVEL).unwrap().interval, None);

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 
+mod alarms;
 mod binary;
 mod classes;
+mod degraded;
+mod drifted;
+mod estimates;
 mod reference;
 mod regression;
 mod sketches;

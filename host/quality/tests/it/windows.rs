@@ -194,14 +194,8 @@ fn segments_beyond_the_limit_are_other_and_make_room_again() {
     // The pane of `a` and `b` is gone: others have a place now.
     windows.add(11, 10, Some(Some("d")), 8).unwrap();
     let closed = windows.advance(20).unwrap();
-    assert_eq!(
-        closed[0].segments,
-        [(Segment::Other, rows(&[7])), (named("d"), rows(&[8]))]
-            .map(|s| s)
-            .into_iter()
-            .rev()
-            .collect::<Vec<_>>()
-    );
+    let expected = [(named("d"), rows(&[8])), (Segment::Other, rows(&[7]))];
+    assert_eq!(closed[0].segments, expected);
 }
 
 #[test]
@@ -230,6 +224,11 @@ fn lengths_that_cannot_be_are_refused() {
         ..WindowSpec::rows(5, 5)
     };
     assert!(matches!(refused(late), SpecError::Lateness(3)));
+    let ahead = WindowSpec {
+        ahead: u64::MAX,
+        ..WindowSpec::event_time_ms(5, 5, 0)
+    };
+    assert!(matches!(refused(ahead), SpecError::Ahead(u64::MAX)));
     let many = WindowSpec {
         segments: 101,
         ..WindowSpec::rows(5, 5)
