@@ -23,7 +23,9 @@ fn matrix(actual: &[String], predicted: &[String]) -> Confusion {
     confusion
 }
 
-const AVERAGED: [(&str, fn(Average) -> ClassMetric); 3] = [
+type Averaged = fn(Average) -> ClassMetric;
+
+const AVERAGED: [(&str, Averaged); 3] = [
     ("precision", ClassMetric::Precision),
     ("recall", ClassMetric::Recall),
     ("f1", ClassMetric::F1),

@@ -1,6 +1,11 @@
 //! The metrics against values of scikit-learn, and what must hold for any rows.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "these are tests"
+)]
 
 mod alarms;
 mod binary;
