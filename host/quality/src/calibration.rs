@@ -8,6 +8,7 @@
 //! baseline's of as many rows, not with 0.
 
 use caisson_stats::interval::{Interval, Method, normal};
+use caisson_stats::tail::normal_sf;
 use serde::{Deserialize, Serialize};
 
 use crate::accumulator::Mismatch;
@@ -107,16 +108,33 @@ impl Calibration {
     }
 
     /// Interval of the expected error by the delta method: each bin's share of positives is binomial
-    /// (with half a row more of either label, so that a bin of one label isn't taken as certain), and
-    /// each gap keeps its sign. Where gaps are smaller than their own noise it lies too high.
+    /// (with half a row more of either label, so that a bin of one label isn't taken as certain).
+    ///
+    /// Gaps are taken without their sign, so noise makes them larger on average, never smaller. The
+    /// lower end goes further down by as much.
     pub fn interval(&self, level: f64) -> Option<Interval> {
         let rows = self.rows() as f64;
-        let variance = |bin: &Bin| {
-            let share = (bin.positives as f64 + 0.5) / (bin.rows as f64 + 1.0);
-            bin.rows as f64 * share * (1.0 - share)
-        };
-        let error = self.bins.iter().map(variance).sum::<f64>().sqrt() / rows;
-        let interval = normal(self.expected_error()?, error, level, Method::Delta)?;
-        Some(interval.map(|end| end.clamp(0.0, 1.0)))
+        let (mut variance, mut excess) = (0.0, 0.0);
+        for bin in self.bins.iter().filter(|bin| bin.rows > 0) {
+            let count = bin.rows as f64;
+            let share = (bin.positives as f64 + 0.5) / (count + 1.0);
+            let error = (share * (1.0 - share) / count).sqrt();
+            variance += (count * error).powi(2);
+            excess += count * folded_excess(bin.gap().abs(), error);
+        }
+        let value = self.expected_error()?;
+        let interval = normal(value, variance.sqrt() / rows, level, Method::Delta)?;
+        Some(Interval {
+            low: (interval.low - excess / rows).max(0.0),
+            high: interval.high.min(1.0),
+            ..interval
+        })
     }
+}
+
+/// By how much the mean size of a normal variable exceeds the size of its mean.
+fn folded_excess(mean: f64, deviation: f64) -> f64 {
+    let z = mean / deviation;
+    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    2.0 * (deviation * density - mean * normal_sf(z))
 }

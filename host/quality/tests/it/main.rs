@@ -10,6 +10,7 @@
 mod alarms;
 mod binary;
 mod classes;
+mod coverage;
 mod degraded;
 mod drifted;
 mod estimates;
