@@ -2,7 +2,7 @@
 
 use statrs::function::gamma::ln_gamma;
 
-use crate::stats::tail::{chi_square_sf, normal_sf};
+use crate::tail::{chi_square_sf, normal_sf};
 
 /// Expected rows a cell below which the chi-square approximation is poor (W. G. Cochran, *Some
 /// methods for strengthening the common χ² tests*, 1954).
@@ -137,6 +137,48 @@ pub fn two_proportions_p_value(a: u64, n: u64, b: u64, m: u64) -> f64 {
     (2.0 * normal_sf((a as f64 / n - b as f64 / m).abs() / error)).min(1.0)
 }
 
+/// One-sided p-value for the second share being no larger than the first, `a` of `n` and `b` of `m`
+/// rows: small where `b / m` is larger than chance explains. The pooled z-test or Fisher's exact test,
+/// as in [`two_proportions_p_value`]. 1 if either sample is empty. `a <= n`, `b <= m`.
+pub fn proportion_rise_p_value(a: u64, n: u64, b: u64, m: u64) -> f64 {
+    if n == 0 || m == 0 {
+        return 1.0;
+    }
+    let pooled = (a + b) as f64 / (n + m) as f64;
+    if n.min(m) as f64 * pooled.min(1.0 - pooled) < EXPECTED_ROWS_MIN {
+        return fisher_rise_p_value(a, n, b, m);
+    }
+    let (n, m) = (n as f64, m as f64);
+    let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
+    normal_sf((b as f64 / m - a as f64 / n) / error)
+}
+
+/// The probability of a table with the same margins in which the second sample has at least `b`
+/// (`scipy.stats.fisher_exact`, one-sided).
+fn fisher_rise_p_value(a: u64, n: u64, b: u64, m: u64) -> f64 {
+    let marked = a + b;
+    let tail = |from: u64, to: u64| (from..=to).map(|k| hypergeometric(k, m, n, marked)).sum::<f64>();
+    // Sum whichever side has fewer terms: few rows are marked, or few are not.
+    let (least, most) = (marked.saturating_sub(n), marked.min(m));
+    if most - b <= b.saturating_sub(least) {
+        tail(b, most).min(1.0)
+    } else if b == least {
+        1.0
+    } else {
+        (1.0 - tail(least, b - 1)).clamp(0.0, 1.0)
+    }
+}
+
+/// Probability that `k` of `marked` draws without replacement come from a first group of `n` rows,
+/// the others from a second of `m`.
+fn hypergeometric(k: u64, n: u64, m: u64, marked: u64) -> f64 {
+    let ln_choose = |n: u64, k: u64| {
+        let (n, k) = (n as f64, k as f64);
+        ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
+    };
+    (ln_choose(n, k) + ln_choose(m, marked - k) - ln_choose(n + m, marked)).exp()
+}
+
 /// Fisher's exact test (`scipy.stats.fisher_exact`, two-sided): the probability of all tables with
 /// the same margins that are at most as likely as this one.
 fn fisher_p_value(a: u64, n: u64, b: u64, m: u64) -> f64 {
@@ -147,12 +189,7 @@ fn fisher_p_value(a: u64, n: u64, b: u64, m: u64) -> f64 {
         (a, b)
     };
     let marked = a + b;
-    let ln_choose = |n: u64, k: u64| {
-        let (n, k) = (n as f64, k as f64);
-        ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
-    };
-    let ln_all = ln_choose(n + m, marked);
-    let probability = |k: u64| (ln_choose(n, k) + ln_choose(m, marked - k) - ln_all).exp();
+    let probability = |k: u64| hypergeometric(k, n, m, marked);
     // Equally likely tables may differ by rounding.
     let observed = probability(a) * (1.0 + 1e-7);
     (marked.saturating_sub(m)..=marked.min(n))
