@@ -17,6 +17,7 @@ mod models;
 mod monitor;
 mod pipeline;
 mod plan;
+mod series;
 mod serving;
 mod spec;
 mod stage;

@@ -30,6 +30,7 @@ use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
+use crate::series::Series;
 use crate::spec::DeploymentSpec;
 use crate::turns::Turns;
 
@@ -72,7 +73,8 @@ impl Parts {
         let name = format!("model {}@{}", record.name, record.version);
         let file = self.blocking(move || models.model_path(&wanted)).await?;
         let key = (tenant.clone(), record.digest.to_string());
-        tokio::task::spawn_blocking(move || cache.get(&key, &file))
+        let account = Arc::clone(self.meters.of(tenant).cpu_counter());
+        tokio::task::spawn_blocking(move || cache.get(&key, &file, account))
             .await
             .map_err(internal)?
             .map_err(|e| model_error(&name, &e))
@@ -101,19 +103,25 @@ pub struct Revision {
 
 impl Revision {
     fn new(parts: &Parts, tenant: &TenantId, built: Built, mut record: RevisionRecord) -> Self {
-        let (owner, name) = (tenant.to_string(), record.name.clone());
+        let Built {
+            mut pipeline,
+            mut monitors,
+            ..
+        } = built;
+        let series = Series::of(tenant, &record.name);
+        series.measure(&mut pipeline, &mut monitors);
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
         Self {
-            requests: metrics::counter!("caisson_requests_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            failures: metrics::counter!("caisson_request_failures_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            rows: metrics::counter!("caisson_rows_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            seconds: metrics::histogram!("caisson_request_seconds", "tenant" => owner, "deployment" => name),
+            requests: series.counter("caisson_requests_total"),
+            failures: series.counter("caisson_request_failures_total"),
+            rows: series.counter("caisson_rows_total"),
+            seconds: series.histogram("caisson_request_seconds"),
             record,
             spec: built.spec,
-            pipeline: built.pipeline,
-            monitors: built.monitors,
+            pipeline,
+            monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter: parts.meters.of(tenant),
@@ -323,6 +331,14 @@ impl Serving {
     /// Where each stored deployment is on its way to serving.
     pub fn load_states(&self) -> BTreeMap<(TenantId, String), LoadState> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Is there a stored deployment of this name, served or not?
+    pub fn knows(&self, tenant: &str, name: &str) -> bool {
+        let Ok(tenant) = tenant.parse() else {
+            return false;
+        };
+        self.load_state(&tenant, name).is_some()
     }
 
     /// Where one stored deployment is on its way to serving; `None` if there is none.
