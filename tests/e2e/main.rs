@@ -12,11 +12,13 @@
 )]
 
 mod admin;
+mod attacks;
 mod bad_input;
 mod cli;
 mod drift;
 mod first_light;
 mod harness;
+mod limits;
 mod operation;
 mod restart;
 mod sandbox;

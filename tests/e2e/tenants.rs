@@ -297,6 +297,17 @@ when { resource has name && resource.name == "pricing" };"#;
         b"permit (principal, action, resource) when { principal.rol == 1 };",
     );
     assert_eq!(bad.status, 400, "{bad:?}");
+    // One problem after the other, each with its place.
+    let bad = acme.put(
+        "/v1/tenants/acme/policies/bad",
+        "text/plain",
+        b"permit (principal, action, resource) when { principal.rol == 1 };\n\
+          permit (principal, action, resource) when { resource.nam == \"x\" };",
+    );
+    let problems = bad.body["problems"].as_array().unwrap();
+    let lines: Vec<u64> = problems.iter().map(|p| p["line"].as_u64().unwrap()).collect();
+    assert!(lines.contains(&1) && lines.contains(&2), "{bad:?}");
+    assert!(bad.error().lines().count() == problems.len() + 1, "{bad:?}");
     assert_eq!(acme.delete("/v1/tenants/acme/policies/freeze").status, 200);
     assert_eq!(
         predictor
@@ -421,6 +432,22 @@ fn quotas_bound_what_a_tenant_uses_and_the_neighbour_notices_nothing() {
     assert!(seen.contains(&504) && seen.ends_with(&[429]), "{seen:?}");
     let usage = operator.get("/v1/tenants/acme/usage");
     assert!(usage.body["cpu_seconds"].as_f64().unwrap() > 0.05, "{usage:?}");
+
+    // Changes, so that nobody fills the audit log: all but taking rights away, which always goes.
+    set(json!({"changes_per_day": 2}));
+    let made = acme.post_json("/v1/tenants/acme/keys", &json!({"name": "k", "role": "viewer"}));
+    assert_eq!(made.status, 201, "{made:?}");
+    acme.deploy(&clip("pricing", 3.0));
+    let over = acme.post_json("/v1/deployments", &clip("pricing", 4.0));
+    assert_eq!((over.status, over.code()), (429, "over-quota"), "{over:?}");
+    assert!(over.error().contains("changes_per_day"), "{over:?}");
+    assert!(over.header("retry-after").unwrap().parse::<u64>().unwrap() > 60);
+    let id = made.body["record"]["id"].as_str().unwrap();
+    assert_eq!(acme.delete(&format!("/v1/tenants/acme/keys/{id}")).status, 200);
+    assert_eq!(
+        acme.post_json("/v1/deployments/pricing/predict", &rows).status,
+        200
+    );
 
     // Memory of running instances.
     set(json!({"memory_bytes": 4096}));

@@ -3,7 +3,17 @@
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 
+use serde::Deserialize;
+
 use super::error::ApiError;
+
+/// Why something is done, in the query of a request that has no body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Why {
+    #[serde(default)]
+    pub(crate) why: String,
+}
 
 /// Parts of the path.
 #[derive(FromRequestParts)]

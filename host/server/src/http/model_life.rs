@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_access::Action;
-use caisson_registry::{ModelRecord, Stage, TenantId, Transition, VersionRef};
+use caisson_registry::{FourEyes, ModelRecord, Stage, TenantId, Transition, VersionRef};
 use serde::{Deserialize, Deserializer};
 use serde_json::json as value;
 
 use super::auth::Caller;
 use super::error::ApiError;
-use super::extract::{Path, Query};
+use super::extract::{Path, Query, Why};
 use super::{Context, blocking, body, json, read_json};
 
 /// Entries of a history in one answer.
@@ -57,13 +57,6 @@ pub(crate) async fn update(
     })
     .await??;
     Ok(json(StatusCode::OK, &record))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Why {
-    #[serde(default)]
-    why: String,
 }
 
 /// Delete a version that no alias and no live deployment uses.
@@ -265,13 +258,18 @@ pub(crate) async fn transition(
         caller.tenant().clone(),
         caller.author(),
     );
+    let four_eyes = match caller.principal().tenant().settings().require_key_owners {
+        true => FourEyes::Owners,
+        false => FourEyes::Keys,
+    };
     let taken = blocking(move || {
         let transition = Transition {
             to: step.to,
             by: &by,
+            owner: caller.principal().owner(),
             why: &step.why,
             expected_from: step.expected,
-            four_eyes: true,
+            four_eyes,
         };
         models.transition(&tenant, &name, version, transition)
     })

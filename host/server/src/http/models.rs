@@ -160,7 +160,7 @@ pub(crate) async fn push(
             metadata: parts.metadata.unwrap_or_else(|| serde_json::json!({})),
             baseline: parts.baseline,
             metrics: details.metrics,
-            training_data: details.training_data_digest,
+            training_data_digest: details.training_data_digest,
             lineage: details.lineage,
             description: details.description,
             tags: details.tags,
@@ -307,7 +307,7 @@ impl TemporaryFile {
         };
         let mut file = tokio::fs::File::create(&this.path)
             .await
-            .map_err(ApiError::internal)?;
+            .map_err(|e| ApiError::unwritten(&e))?;
         let mut length = 0u64;
         let mut hasher = Sha256::new();
         while let Some(chunk) = next_chunk(&mut field).await? {
@@ -318,9 +318,11 @@ impl TemporaryFile {
                 )));
             }
             hasher.update(&chunk);
-            file.write_all(&chunk).await.map_err(ApiError::internal)?;
+            file.write_all(&chunk)
+                .await
+                .map_err(|e| ApiError::unwritten(&e))?;
         }
-        file.flush().await.map_err(ApiError::internal)?;
+        file.flush().await.map_err(|e| ApiError::unwritten(&e))?;
         this.digest = Digest::from_hasher(hasher);
         Ok(this)
     }

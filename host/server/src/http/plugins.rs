@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::{Caller, Detail};
 use super::error::ApiError;
-use super::extract::{Path, Query};
+use super::extract::{Path, Query, Why};
 use super::{Context, blocking, body, json, read_json};
 
 /// A plugin version as clients see it.
@@ -85,32 +85,37 @@ struct PluginList {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PushQuery {
-    /// `std`: into the shared namespace of first-party plugins, which is the operators'.
+pub(crate) struct Namespace {
+    /// `std`: the shared namespace of first-party plugins, which is the operators'.
     namespace: Option<String>,
+}
+
+impl Namespace {
+    /// Whose plugins the caller means.
+    fn owner(&self, caller: &Caller) -> Result<TenantId, ApiError> {
+        match self.namespace.as_deref() {
+            None => Ok(caller.tenant().clone()),
+            Some(name) if name == TenantId::std().as_str() => Ok(TenantId::std()),
+            Some(other) => Err(ApiError::bad_request(
+                "bad-query",
+                format!(
+                    "there is no namespace `{}`; there is `std`",
+                    caisson_registry::shown(other)
+                ),
+            )),
+        }
+    }
 }
 
 /// Check and store a component. 201 for a new one, 200 for one that is there already.
 pub(crate) async fn push(
     State(context): State<Context>,
     caller: Caller,
-    Query(query): Query<PushQuery>,
+    Query(namespace): Query<Namespace>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let owner = match query.namespace.as_deref() {
-        None => caller.tenant().clone(),
-        Some(name) if name == TenantId::std().as_str() => TenantId::std(),
-        Some(other) => {
-            return Err(ApiError::bad_request(
-                "bad-query",
-                format!(
-                    "there is no namespace `{}`; there is `std`",
-                    caisson_registry::shown(other)
-                ),
-            ));
-        }
-    };
+    let owner = namespace.owner(&caller)?;
     // Before the body: who may push nothing sends nothing.
     caller.allow_on(Action::PluginPush, &owner, Resource::ANY_NAME)?;
     let state = Arc::clone(caller.principal().tenant());
@@ -213,16 +218,15 @@ pub(crate) async fn yank(
     State(context): State<Context>,
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
+    Query(namespace): Query<Namespace>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let owner = namespace.owner(&caller)?;
+    caller.allow_on(Action::PluginYank, &owner, &name)?;
     let yank: Yank = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
-    let (plugins, tenant, by) = (
-        context.app.plugins.clone(),
-        caller.tenant().clone(),
-        caller.author(),
-    );
-    let record = blocking(move || plugins.yank(&tenant, &name, &version, &by, &yank.why)).await??;
+    let (plugins, by) = (context.app.plugins.clone(), caller.author());
+    let record = blocking(move || plugins.yank(&owner, &name, &version, &by, &yank.why)).await??;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
 }
 
@@ -231,10 +235,35 @@ pub(crate) async fn unyank(
     State(context): State<Context>,
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
+    Query(namespace): Query<Namespace>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
-    let record = blocking(move || plugins.unyank(&tenant, &name, &version)).await??;
+    let owner = namespace.owner(&caller)?;
+    caller.allow_on(Action::PluginYank, &owner, &name)?;
+    let plugins = context.app.plugins.clone();
+    let record = blocking(move || plugins.unyank(&owner, &name, &version)).await??;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
+}
+
+/// Delete a yanked version that nothing uses. One of `std` stays: who uses it isn't one tenant's to say.
+pub(crate) async fn delete(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, String)>,
+    Query(query): Query<Why>,
+) -> Result<Response, ApiError> {
+    let (plugins, tenant, by) = (
+        context.app.plugins.clone(),
+        caller.tenant().clone(),
+        caller.author(),
+    );
+    let deletion = blocking(move || plugins.delete(&tenant, &name, &version, &by, &query.why)).await??;
+    let detail = format!(
+        "{}@{} sha256:{}",
+        deletion.name, deletion.version, deletion.sha256
+    );
+    let mut response = json(StatusCode::OK, &deletion);
+    response.extensions_mut().insert(Detail(detail));
+    Ok(response)
 }
 
 /// All versions of all plugins.
