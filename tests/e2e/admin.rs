@@ -447,7 +447,7 @@ fn two_keys_of_one_person_do_not_approve() {
     let (laptop, phone, other) = (key("laptop", &ann), key("phone", &ann), key("other", &bob));
     let model = root().join("examples/cdnow/model.onnx");
     said(&server.cli_as(&laptop, &["model", "push", "churn", model.to_str().unwrap()]));
-    said(&server.cli_as(&laptop, &["model", "request", "churn", "1"]));
+    said(&server.cli_as(&laptop, &["model", "request", "churn", "1", "--why", "better"]));
     let approve = ["model", "approve", "churn", "1", "--why", "reviewed"];
     contains(
         &refused(&server.cli_as(&phone, &approve)),
@@ -467,7 +467,7 @@ fn two_keys_of_one_person_do_not_approve() {
         &["--owner"],
     );
     said(&server.cli_as(&laptop, &["model", "archive", "churn", "1", "--why", "again"]));
-    said(&server.cli_as(&laptop, &["model", "request", "churn", "1"]));
+    said(&server.cli_as(&laptop, &["model", "request", "churn", "1", "--why", "better"]));
     contains(&refused(&server.cli_as(&admin, &approve)), &["no-owner", "root"]);
     said(&server.cli_as(&other, &approve));
 }

@@ -87,7 +87,7 @@ fn bytes_that_another_has_are_as_new_as_any() {
     assert_eq!(acme.get("/v1/plugins/clip/0.1.0").body["yanked"], json!(null));
     acme.deploy(&one_column(
         "pricing",
-        json!([{"plugin": "clip@0.1.0", "config": {}}]),
+        json!([{"plugin": "clip@0.1.0", "config": {"columns": {"x": {"max": 5.0}}}}]),
     ));
 }
 
@@ -161,7 +161,10 @@ fn names_that_are_not_there_make_no_series() {
     let (acme, _umbra, _server) = acme_and_umbra();
     acme.push(&plugin("clip"));
     let clip = |name: &str, config| one_column(name, json!([{"plugin": "clip", "config": config}]));
-    let planned = acme.post_json("/v1/deployments?dry_run=true", &clip("planned", json!({})));
+    let planned = acme.post_json(
+        "/v1/deployments?dry_run=true",
+        &clip("planned", json!({"columns": {"x": {"max": 5.0}}})),
+    );
     assert_eq!(planned.status, 200, "{planned:?}");
     let refused = json!({"columns": {"nothing": {"max": 1.0}}});
     let refused = acme.post_json("/v1/deployments", &clip("refused", refused));
@@ -170,7 +173,7 @@ fn names_that_are_not_there_make_no_series() {
         let path = format!("/v1/deployments/unknown-{n}/predict");
         assert_eq!(acme.post_json(&path, &json!({"rows": []})).status, 404);
     }
-    acme.deploy(&clip("pricing", json!({})));
+    acme.deploy(&clip("pricing", json!({"columns": {"x": {"max": 5.0}}})));
     let rows = json!({"rows": [{"x": 1.0}]});
     assert_eq!(
         acme.post_json("/v1/deployments/pricing/predict", &rows).status,
@@ -186,7 +189,7 @@ fn names_that_are_not_there_make_no_series() {
     // Deleted: gone from the metrics; made again: on from where it was.
     assert_eq!(acme.delete("/v1/deployments/pricing").status, 200);
     assert!(!acme.metrics().contains("pricing"));
-    acme.deploy(&clip("pricing", json!({})));
+    acme.deploy(&clip("pricing", json!({"columns": {"x": {"max": 5.0}}})));
     assert_eq!(
         acme.post_json("/v1/deployments/pricing/predict", &rows).status,
         200

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::{Server, cdnow, one_column, plugin};
 
 /// How long a server may take for what it does by itself.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(120);
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();

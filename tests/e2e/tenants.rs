@@ -703,6 +703,10 @@ fn uploads_are_held_to_their_digest_and_yanked_versions_are_not_chosen() {
     let wrong = send("sha-256=:AAAA:");
     assert_eq!((wrong.status, wrong.code()), (400, "content-digest"));
     assert_eq!(send("md5=:AAAA:").status, 400);
+    let file = clip("pricing", 5.0).to_string();
+    let headers = [("Content-Digest", "sha-256=:AAAA:")];
+    let wrong = acme.post_with("/v1/deployments", "application/json", file.as_bytes(), &headers);
+    assert_eq!((wrong.status, wrong.code()), (400, "content-digest"));
     let form = format!(
         "--x\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nabc\r\n--x\r\nContent-Disposition: form-data; name=\"details\"\r\n\r\n{}\r\n--x--\r\n",
         json!({"digest": format!("sha256:{}", "0".repeat(64))})

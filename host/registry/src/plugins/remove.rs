@@ -2,7 +2,8 @@
 //!
 //! Only one that is yanked, so that nothing new comes to need it, and that no revision is built on to
 //! which a deployment that is served can go back. Its name and version are never given to other bytes,
-//! and its component goes with the next sweep of the store, unless another record names it.
+//! and its component goes with the next sweep of the store, unless another record names it: another
+//! tenant's plugin, or a revision in the history of a deployment that was deleted.
 
 use caisson_store::Op;
 use caisson_store::record::{self as records, Record};

@@ -166,6 +166,8 @@ fn a_yanked_version_that_nothing_uses_is_deleted_and_its_name_stays_taken() {
     put(&plugins, &a, upload("clip", "1.0.0"), shared).unwrap();
     put(&plugins, &a, upload("clip", "1.1.0"), own).unwrap();
     put(&plugins, &b, upload("clip", "1.0.0"), shared).unwrap();
+    put(&plugins, &a, upload("clip", "0.9.0"), b"never deployed").unwrap();
+    plugins.yank(&a, "clip", "0.9.0", "ann", "").unwrap();
     let delete = |version| plugins.delete(&a, "clip", version, "ann", "old");
     assert_eq!(delete("1.0.0").unwrap_err().code(), "not-yanked");
     for version in ["1.0.0", "1.1.0"] {
@@ -195,15 +197,16 @@ fn a_yanked_version_that_nothing_uses_is_deleted_and_its_name_stays_taken() {
         (Digest::of(shared).hex(), "old")
     );
     let after = usage(&f.store, &a).unwrap();
-    assert_eq!((after.plugins, after.plugin_versions), (1, 1));
+    assert_eq!((after.plugins, after.plugin_versions), (1, 2));
     assert_eq!(after.stored_bytes, before.stored_bytes - shared.len() as u64);
     assert_eq!(delete("1.0.0").unwrap_err().code(), "plugin-not-found");
     delete("1.1.0").unwrap();
+    delete("0.9.0").unwrap();
     assert_eq!(usage(&f.store, &a).unwrap().plugins, 0);
-    // What another tenant has stays; what nobody has goes.
+    // What another tenant has stays, and what is in a history; what nobody names goes.
     f.store.sweep_orphans(Duration::ZERO).unwrap();
-    assert!(f.store.blobs().contains(&Digest::of(shared)).unwrap());
-    assert!(!f.store.blobs().contains(&Digest::of(own)).unwrap());
+    let is_there = |bytes: &[u8]| f.store.blobs().contains(&Digest::of(bytes)).unwrap();
+    assert!(is_there(shared) && is_there(own) && !is_there(b"never deployed"));
     // Going back to what is gone is an error; the version is nobody else's.
     let mut back = revision(json!({ "v": "1.1.0" }));
     back.pins.plugins.insert("clip@1.1.0".to_owned(), Digest::of(own));

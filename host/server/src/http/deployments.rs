@@ -72,6 +72,7 @@ pub(crate) async fn apply(
     body: Body,
 ) -> Result<Response, ApiError> {
     let bytes = body::read(&headers, body, body::SPEC_BYTES_MAX).await?;
+    body::check_digest(&context, caller.tenant(), &headers, &bytes).await?;
     let stored = bytes.len() as u64;
     let spec = parse(&context, caller.tenant(), bytes).await?;
     caller.allow(Action::DeploymentDeploy, &spec.name)?;

@@ -32,7 +32,7 @@ use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caisson_access::Action;
-use caisson_registry::TenantId;
+use caisson_registry::{Models, Plugins, RegistryError, TenantId};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -58,6 +58,26 @@ impl Context {
     /// What handlers of this system get.
     pub(crate) fn new(app: Arc<App>, metrics: PrometheusHandle) -> Self {
         Self { app, metrics }
+    }
+}
+
+impl Context {
+    /// Ask or change the registry of models, off the request threads.
+    async fn models<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Models) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let models = self.app.models.clone();
+        Ok(blocking(move || work(&models)).await??)
+    }
+
+    /// Ask or change the registry of plugins, off the request threads.
+    async fn plugins<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Plugins) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let plugins = self.app.plugins.clone();
+        Ok(blocking(move || work(&plugins)).await??)
     }
 }
 

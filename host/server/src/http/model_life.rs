@@ -8,14 +8,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_access::Action;
-use caisson_registry::{FourEyes, ModelRecord, Stage, TenantId, Transition, VersionRef};
+use caisson_registry::{FourEyes, Models, Stage, TenantId, Transition, VersionRef};
 use serde::{Deserialize, Deserializer};
 use serde_json::json as value;
 
 use super::auth::Caller;
 use super::error::ApiError;
 use super::extract::{Path, Query, Why};
-use super::{Context, blocking, body, json, read_json};
+use super::{Context, body, json, read_json};
 
 /// Entries of a history in one answer.
 const HISTORY_MAX: usize = 1000;
@@ -44,8 +44,8 @@ pub(crate) async fn update(
             "name a `description` or `tags` to change",
         ));
     }
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let record: ModelRecord = blocking(move || {
+    let tenant = caller.tenant().clone();
+    let change = move |models: &Models| {
         let mut record = None;
         if let Some(description) = &update.description {
             record = Some(models.set_description(&tenant, &name, version, description)?);
@@ -54,8 +54,8 @@ pub(crate) async fn update(
             Some(record) if update.tags.is_empty() => Ok(record),
             _ => models.set_tags(&tenant, &name, version, &update.tags),
         }
-    })
-    .await??;
+    };
+    let record = context.models(change).await?;
     Ok(json(StatusCode::OK, &record))
 }
 
@@ -66,12 +66,10 @@ pub(crate) async fn delete(
     Path((name, version)): Path<(String, u64)>,
     Query(query): Query<Why>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant, by) = (
-        context.app.models.clone(),
-        caller.tenant().clone(),
-        caller.author(),
-    );
-    let deletion = blocking(move || models.delete(&tenant, &name, version, &by, &query.why)).await??;
+    let (tenant, by) = (caller.tenant().clone(), caller.author());
+    let deletion = context
+        .models(move |models| models.delete(&tenant, &name, version, &by, &query.why))
+        .await?;
     Ok(json(StatusCode::OK, &deletion))
 }
 
@@ -81,19 +79,13 @@ pub(crate) async fn aliases(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let (aliases, history) = blocking(move || {
+    let tenant = caller.tenant().clone();
+    let read = move |models: &Models| {
         let aliases = models.aliases(&tenant, &name)?;
-        Ok::<_, caisson_registry::RegistryError>((
-            aliases,
-            models.alias_history(&tenant, &name, 0, HISTORY_MAX)?,
-        ))
-    })
-    .await??;
-    Ok(json(
-        StatusCode::OK,
-        &value!({ "aliases": aliases, "history": history }),
-    ))
+        let history = models.alias_history(&tenant, &name, 0, HISTORY_MAX)?;
+        Ok(value!({ "aliases": aliases, "history": history }))
+    };
+    Ok(json(StatusCode::OK, &context.models(read).await?))
 }
 
 #[derive(Deserialize)]
@@ -169,11 +161,9 @@ async fn move_alias(
     let expect = match expect {
         Some(expect) => expect,
         None => {
-            let (models, owner, model) = (context.app.models.clone(), tenant.clone(), name.to_owned());
-            blocking(move || models.aliases(&owner, &model))
-                .await??
-                .get(alias)
-                .copied()
+            let (owner, model) = (tenant.clone(), name.to_owned());
+            let aliases = context.models(move |models| models.aliases(&owner, &model));
+            aliases.await?.get(alias).copied()
         }
     };
     let moved = context
@@ -192,8 +182,10 @@ async fn check_approved(
     alias: &str,
     version: u64,
 ) -> Result<(), ApiError> {
-    let (models, owner, model) = (context.app.models.clone(), tenant.clone(), name.to_owned());
-    let record = blocking(move || models.resolve(&owner, &model, &VersionRef::Number(version))).await??;
+    let (owner, model) = (tenant.clone(), name.to_owned());
+    let record = context
+        .models(move |models| models.resolve(&owner, &model, &VersionRef::Number(version)))
+        .await?;
     if record.stage == Stage::Approved {
         return Ok(());
     }
@@ -213,17 +205,15 @@ pub(crate) async fn stage(
     caller: Caller,
     Path((name, version)): Path<(String, u64)>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let (stage, history) = blocking(move || {
-        let record = models.resolve(&tenant, &name, &VersionRef::Number(version))?;
+    let tenant = caller.tenant().clone();
+    let read = move |models: &Models| {
+        let stage = models
+            .resolve(&tenant, &name, &VersionRef::Number(version))?
+            .stage;
         let history = models.transitions(&tenant, &name, version, 0, HISTORY_MAX)?;
-        Ok::<_, caisson_registry::RegistryError>((record.stage, history))
-    })
-    .await??;
-    Ok(json(
-        StatusCode::OK,
-        &value!({ "stage": stage, "history": history }),
-    ))
+        Ok(value!({ "stage": stage, "history": history }))
+    };
+    Ok(json(StatusCode::OK, &context.models(read).await?))
 }
 
 #[derive(Deserialize)]
@@ -253,16 +243,12 @@ pub(crate) async fn transition(
         Stage::Archived => Action::ModelArchive,
     };
     caller.allow(action, &name)?;
-    let (models, tenant, by) = (
-        context.app.models.clone(),
-        caller.tenant().clone(),
-        caller.author(),
-    );
+    let (tenant, by) = (caller.tenant().clone(), caller.author());
     let four_eyes = match caller.principal().tenant().settings().require_key_owners {
         true => FourEyes::Owners,
         false => FourEyes::Keys,
     };
-    let taken = blocking(move || {
+    let take = move |models: &Models| {
         let transition = Transition {
             to: step.to,
             by: &by,
@@ -272,7 +258,6 @@ pub(crate) async fn transition(
             four_eyes,
         };
         models.transition(&tenant, &name, version, transition)
-    })
-    .await??;
-    Ok(json(StatusCode::OK, &taken))
+    };
+    Ok(json(StatusCode::OK, &context.models(take).await?))
 }

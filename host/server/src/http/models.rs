@@ -59,8 +59,8 @@ struct ModelList {
 
 /// The latest version of every model.
 pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let records = blocking(move || models.list(&tenant)).await??;
+    let tenant = caller.tenant().clone();
+    let records = context.models(move |models| models.list(&tenant)).await?;
     Ok(json(
         StatusCode::OK,
         &ModelList {
@@ -75,8 +75,10 @@ pub(crate) async fn versions(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant, wanted) = (context.app.models.clone(), caller.tenant().clone(), name.clone());
-    let records = blocking(move || models.versions(&tenant, &wanted)).await??;
+    let (tenant, wanted) = (caller.tenant().clone(), name.clone());
+    let records = context
+        .models(move |models| models.versions(&tenant, &wanted))
+        .await?;
     if records.is_empty() {
         return Err(ApiError::not_found(format!(
             "there is no model `{}`",
@@ -97,8 +99,10 @@ pub(crate) async fn show(
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let record = blocking(move || models.resolve(&tenant, &name, &version.parse()?)).await??;
+    let tenant = caller.tenant().clone();
+    let record = context
+        .models(move |models| models.resolve(&tenant, &name, &version.parse()?))
+        .await?;
     Ok(json(StatusCode::OK, &ModelBody::long(record)))
 }
 

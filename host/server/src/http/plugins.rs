@@ -121,7 +121,7 @@ pub(crate) async fn push(
     let state = Arc::clone(caller.principal().tenant());
     let limit = upload_limit(&state, body::PLUGIN_BYTES_MAX);
     let component = body::read(&headers, body, limit).await?;
-    body::check_digest(&headers, &component)?;
+    body::check_digest(&context, &owner, &headers, &component).await?;
     // Before compiling: the compilers are few, and no tenant has them all.
     let _one = context.app.tenant_turn(&owner).await;
     let inspection = inspect(&context, &owner, &component).await?;
@@ -225,8 +225,10 @@ pub(crate) async fn yank(
     let owner = namespace.owner(&caller)?;
     caller.allow_on(Action::PluginYank, &owner, &name)?;
     let yank: Yank = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
-    let (plugins, by) = (context.app.plugins.clone(), caller.author());
-    let record = blocking(move || plugins.yank(&owner, &name, &version, &by, &yank.why)).await??;
+    let by = caller.author();
+    let record = context
+        .plugins(move |plugins| plugins.yank(&owner, &name, &version, &by, &yank.why))
+        .await?;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
 }
 
@@ -239,8 +241,9 @@ pub(crate) async fn unyank(
 ) -> Result<Response, ApiError> {
     let owner = namespace.owner(&caller)?;
     caller.allow_on(Action::PluginYank, &owner, &name)?;
-    let plugins = context.app.plugins.clone();
-    let record = blocking(move || plugins.unyank(&owner, &name, &version)).await??;
+    let record = context
+        .plugins(move |plugins| plugins.unyank(&owner, &name, &version))
+        .await?;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
 }
 
@@ -251,12 +254,10 @@ pub(crate) async fn delete(
     Path((name, version)): Path<(String, String)>,
     Query(query): Query<Why>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant, by) = (
-        context.app.plugins.clone(),
-        caller.tenant().clone(),
-        caller.author(),
-    );
-    let deletion = blocking(move || plugins.delete(&tenant, &name, &version, &by, &query.why)).await??;
+    let (tenant, by) = (caller.tenant().clone(), caller.author());
+    let deletion = context
+        .plugins(move |plugins| plugins.delete(&tenant, &name, &version, &by, &query.why))
+        .await?;
     let detail = format!(
         "{}@{} sha256:{}",
         deletion.name, deletion.version, deletion.sha256
@@ -268,8 +269,8 @@ pub(crate) async fn delete(
 
 /// All versions of all plugins.
 pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
-    let records = blocking(move || plugins.list(&tenant)).await??;
+    let tenant = caller.tenant().clone();
+    let records = context.plugins(move |plugins| plugins.list(&tenant)).await?;
     Ok(json(
         StatusCode::OK,
         &PluginList {
@@ -284,8 +285,10 @@ pub(crate) async fn versions(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant, wanted) = (context.app.plugins.clone(), caller.tenant().clone(), name.clone());
-    let records = blocking(move || plugins.versions(&tenant, &wanted)).await??;
+    let (tenant, wanted) = (caller.tenant().clone(), name.clone());
+    let records = context
+        .plugins(move |plugins| plugins.versions(&tenant, &wanted))
+        .await?;
     if records.is_empty() {
         return Err(ApiError::not_found(format!(
             "there is no plugin `{}`",
@@ -306,7 +309,9 @@ pub(crate) async fn show(
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
-    let record = blocking(move || plugins.resolve(&tenant, &format!("{name}@{version}"))).await??;
+    let tenant = caller.tenant().clone();
+    let record = context
+        .plugins(move |plugins| plugins.resolve(&tenant, &format!("{name}@{version}")))
+        .await?;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
 }
