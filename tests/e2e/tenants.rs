@@ -434,20 +434,24 @@ fn quotas_bound_what_a_tenant_uses_and_the_neighbour_notices_nothing() {
     assert!(usage.body["cpu_seconds"].as_f64().unwrap() > 0.05, "{usage:?}");
 
     // Changes, so that nobody fills the audit log: all but taking rights away, which always goes.
-    set(json!({"changes_per_day": 2}));
-    let made = acme.post_json("/v1/tenants/acme/keys", &json!({"name": "k", "role": "viewer"}));
+    let fresh = operator.tenant("fresh");
+    let quotas = operator.put(
+        "/v1/tenants/fresh/quotas",
+        "application/json",
+        br#"{"changes_per_day": 2}"#,
+    );
+    assert_eq!(quotas.status, 200, "{quotas:?}");
+    let made = fresh.post_json("/v1/tenants/fresh/keys", &json!({"name": "k", "role": "viewer"}));
     assert_eq!(made.status, 201, "{made:?}");
-    acme.deploy(&clip("pricing", 3.0));
-    let over = acme.post_json("/v1/deployments", &clip("pricing", 4.0));
+    fresh.push(&plugin("clip"));
+    let over = fresh.post_json("/v1/deployments", &clip("pricing", 4.0));
     assert_eq!((over.status, over.code()), (429, "over-quota"), "{over:?}");
     assert!(over.error().contains("changes_per_day"), "{over:?}");
     assert!(over.header("retry-after").unwrap().parse::<u64>().unwrap() > 60);
     let id = made.body["record"]["id"].as_str().unwrap();
-    assert_eq!(acme.delete(&format!("/v1/tenants/acme/keys/{id}")).status, 200);
-    assert_eq!(
-        acme.post_json("/v1/deployments/pricing/predict", &rows).status,
-        200
-    );
+    let revoked = fresh.delete(&format!("/v1/tenants/fresh/keys/{id}"));
+    assert_eq!(revoked.status, 200);
+    assert_eq!(fresh.get("/v1/plugins").status, 200);
 
     // Memory of running instances.
     set(json!({"memory_bytes": 4096}));
