@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use caisson_plugin_build::Route;
 
+use crate::compare;
 use crate::load::{self, Case};
 
 pub(crate) const USAGE: &str = "\
@@ -23,6 +24,14 @@ cargo xtask <command>
   load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop
             --seconds N               of each phase (default 10)
             --deployments N           another number of them, for many (default 100)
+            --program FILE            this `caisson`, instead of building the release one
+  compare measure Caisson beside other servers: the same model, stages and requests
+            --peers A,B               these instead of the usual ones
+            --cases A,B               some of the cases, by words of their names: two-json-1row-c8
+            --seconds N               of each round (default 3)
+            --rounds N                of which the median counts (default 3)
+            --quiet-wait N            seconds that a round may wait for a quiet machine (default 8)
+            --json FILE               the numbers for programs
             --program FILE            this `caisson`, instead of building the release one
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
@@ -61,6 +70,12 @@ pub(crate) enum Command {
         seconds: u64,
         deployments: Option<u64>,
         program: Option<PathBuf>,
+    },
+    Compare {
+        wasm: Option<Route>,
+        program: Option<PathBuf>,
+        /// Whose program is still empty.
+        options: compare::Options,
     },
     Deny {
         advisories: bool,
@@ -113,6 +128,19 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             rest.remove(0);
             command
         }
+        "compare" => Command::Compare {
+            wasm: wasm(&mut rest)?,
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
+            options: compare::Options {
+                program: PathBuf::new(),
+                peers: value(&mut rest, "--peers")?,
+                cases: value(&mut rest, "--cases")?,
+                seconds: number(&mut rest, "--seconds")?.unwrap_or(compare::SECONDS),
+                rounds: number(&mut rest, "--rounds")?.unwrap_or(compare::ROUNDS),
+                quiet_wait: number(&mut rest, "--quiet-wait")?.unwrap_or(compare::QUIET_WAIT),
+                json: value(&mut rest, "--json")?.map(PathBuf::from),
+            },
+        },
         "deny" => Command::Deny {
             advisories: has(&mut rest, "--advisories"),
         },

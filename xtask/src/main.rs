@@ -4,6 +4,7 @@
 //! run finds every part in place by its content.
 
 mod args;
+mod compare;
 mod demo;
 mod deny;
 mod guests;
@@ -11,9 +12,12 @@ mod http;
 mod kill_test;
 mod load;
 mod onnxruntime;
+mod process;
 mod say;
 mod server;
 mod setup;
+mod site;
+mod stats;
 mod table;
 mod test;
 
@@ -59,6 +63,14 @@ fn main() -> ExitCode {
                 deployments,
             };
             load::run(case, &options)
+        }),
+        Command::Compare {
+            wasm,
+            program: named,
+            mut options,
+        } => program(wasm, named).and_then(|program| {
+            options.program = program;
+            compare::run(&options)
         }),
         Command::Deny { advisories } => deny::run(advisories),
     };

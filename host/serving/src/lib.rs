@@ -8,6 +8,8 @@
 //!
 //! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
 
+mod answers;
+mod batching;
 mod build;
 mod call;
 mod error;
@@ -23,6 +25,8 @@ mod spec;
 mod stage;
 mod turns;
 
+pub use answers::CacheSpec;
+pub use batching::{BatchingSpec, QueueSpec};
 pub use call::CallOptions;
 pub use error::{Fault, Kind, ServingError};
 pub use first_run::FirstRun;

@@ -19,6 +19,8 @@
 //!   - {plugin: customer-value@1.0.0}
 //! monitors:
 //!   - {name: recency-ks, plugin: ks@0.1.0, on: input, config: {...}}
+//! batching:
+//!   max_batch_size: 64
 //! ```
 //!
 //! Unknown keys are errors everywhere: a misspelt limit must not be a limit that isn't there.
@@ -28,6 +30,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use caisson_data::{Field, Schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::answers::CacheSpec;
+use crate::batching::BatchingSpec;
 
 /// Stages in one list of a deployment. Each costs its own instance on every request, so a longer
 /// chain is a design to rethink rather than to run.
@@ -67,6 +72,12 @@ pub struct DeploymentSpec {
     /// Drift checks, fitted on the model version's baseline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monitors: Vec<MonitorSpec>,
+    /// How requests share runs.
+    #[serde(default, skip_serializing_if = "BatchingSpec::is_default")]
+    pub batching: BatchingSpec,
+    /// Answers that are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSpec>,
 }
 
 /// How a column is written, for the JSON Schema of the file.
@@ -377,6 +388,15 @@ impl DeploymentSpec {
         if self.input.is_empty() {
             return fail("input: a deployment needs at least one input column".into());
         }
+        if let Some(cache) = &self.cache {
+            cache.check().map_err(SpecError)?;
+            if let Some(place) = self.undetermined() {
+                return fail(format!(
+                    "cache: {place} is granted clocks or random numbers, so its answers to equal rows may differ"
+                ));
+            }
+        }
+        self.batching.check(self.predictor.is_some()).map_err(SpecError)?;
         if self.monitors.len() > MONITORS_MAX {
             return fail(format!(
                 "monitors: {} monitors; at most {MONITORS_MAX} are allowed",
@@ -393,6 +413,21 @@ impl DeploymentSpec {
             }
         }
         Ok(())
+    }
+
+    /// A stage whose answer doesn't depend on its rows alone.
+    fn undetermined(&self) -> Option<String> {
+        let lists = [
+            ("validators", &self.validators),
+            ("transforms", &self.transforms),
+            ("post", &self.post),
+        ];
+        let stage = lists.into_iter().find_map(|(list, stages)| {
+            let at = stages.iter().position(|stage| !stage.grants.is_empty())?;
+            Some(format!("{list}[{at}]"))
+        });
+        let predictor = self.predictor.as_ref().filter(|p| !p.grants.is_empty());
+        stage.or(predictor.map(|_| "predictor".to_owned()))
     }
 
     /// The schema of the input columns.
@@ -478,6 +513,22 @@ mod tests {
                 .to_string()
                 .contains("exclude")
         );
+    }
+
+    #[test]
+    fn what_may_differ_is_not_kept() {
+        let stage = "transforms: [{plugin: p, grants: [clocks]}]\n";
+        let text = format!("{MINIMAL}{stage}cache: {{max_mib: 8}}\n");
+        let error = DeploymentSpec::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("transforms[0]"), "{error}");
+        for (cache, ok) in [
+            ("{max_mib: 8}", true),
+            ("{max_mib: 0}", false),
+            ("{max_mib: 8, ttl_seconds: 0}", false),
+        ] {
+            let text = format!("{MINIMAL}cache: {cache}\n");
+            assert_eq!(DeploymentSpec::parse(&text).is_ok(), ok, "{cache}");
+        }
     }
 
     #[test]

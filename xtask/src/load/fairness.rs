@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use serde_json::{Value, json};
 
-use super::site::{self, CDNOW, Site};
-use super::stats::Latencies;
 use super::{Options, Report, ms};
 use crate::http::Api;
+use crate::site::{self, CDNOW, Site};
+use crate::stats::Latencies;
 
 /// Requests of the victim in a second, and its connections: a tenth of what one core answers.
 const VICTIM_RATE: u32 = 100;

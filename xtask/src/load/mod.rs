@@ -7,8 +7,6 @@
 mod deploy;
 mod fairness;
 mod many;
-mod site;
-mod stats;
 mod switch;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ mod error;
 mod json;
 mod limits;
 mod nested;
+mod number;
 mod rows;
 mod write;
 

@@ -15,14 +15,14 @@ use crate::server::{Folder, Keys, Server};
 const OPERATOR_KEY: &str = "csn_loadoperator_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2yZ3aB4";
 
 /// A folder with the server that runs in it.
-pub(super) struct Site {
-    pub(super) server: Server,
-    pub(super) folder: Folder,
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    pub(crate) folder: Folder,
 }
 
 impl Site {
     /// A server on an empty folder.
-    pub(super) fn new(program: &Path, args: &[&str]) -> Result<Self> {
+    pub(crate) fn new(program: &Path, args: &[&str]) -> Result<Self> {
         let folder = Folder::new("load")?;
         let server = start(program, &folder, args)?;
         server.wait_until_ready()?;
@@ -30,28 +30,29 @@ impl Site {
     }
 
     /// Stop the server and start another on the same folder: how long until it was ready.
-    pub(super) fn restart(self, program: &Path, args: &[&str]) -> Result<(Self, Duration)> {
+    pub(crate) fn restart(self, program: &Path, args: &[&str]) -> Result<(Self, Duration)> {
         let Self { server, folder } = self;
         server.terminate()?;
         server.wait()?;
         let server = start(program, &folder, args)?;
         let took = server.wait_until_ready()?;
-        let ready = server
-            .api()
-            .with_key(OPERATOR_KEY)
-            .get("/v2/health/ready")?
-            .ok()?;
+        let site = Self { server, folder };
+        let ready = site.operator().get("/v2/health/ready")?.ok()?;
         ensure!(
             ready.get("deployments").is_none(),
             "not every deployment was loaded: {ready}"
         );
-        Ok((Self { server, folder }, took))
+        Ok((site, took))
+    }
+
+    /// What acts as the operator.
+    pub(crate) fn operator(&self) -> Api {
+        self.server.api().with_key(OPERATOR_KEY)
     }
 
     /// A new tenant; what it gives acts as its admin.
-    pub(super) fn tenant(&self, id: &str) -> Result<Api> {
-        let api = self.server.api();
-        let operator = api.with_key(OPERATOR_KEY);
+    pub(crate) fn tenant(&self, id: &str) -> Result<Api> {
+        let operator = self.operator();
         operator.post_json("/v1/tenants", &json!({ "id": id }))?.ok()?;
         let key = operator
             .post_json(
@@ -59,7 +60,7 @@ impl Site {
                 &json!({"name": "admin", "role": "admin"}),
             )?
             .ok()?;
-        Ok(api.with_key(key.get("key").and_then(Value::as_str).unwrap_or_default()))
+        Ok(operator.with_key(key.get("key").and_then(Value::as_str).unwrap_or_default()))
     }
 }
 
@@ -70,13 +71,13 @@ fn start(program: &Path, folder: &Folder, args: &[&str]) -> Result<Server> {
 }
 
 /// A component of this repository, `plugins/clip` or `test-guests/affine`.
-pub(super) fn component(name: &str) -> Result<Vec<u8>> {
+pub(crate) fn component(name: &str) -> Result<Vec<u8>> {
     let path = root().join("target").join(format!("{name}.wasm"));
     fs::read(&path).with_context(|| format!("{}: run `cargo xtask guests` first", path.display()))
 }
 
 /// The same component with another digest: a custom section at its end.
-pub(super) fn variant(component: &[u8], number: u64) -> Vec<u8> {
+pub(crate) fn variant(component: &[u8], number: u64) -> Vec<u8> {
     let name = b"variant";
     let mut section = vec![u8::try_from(name.len()).unwrap_or(0)];
     section.extend_from_slice(name);
@@ -89,14 +90,14 @@ pub(super) fn variant(component: &[u8], number: u64) -> Vec<u8> {
 }
 
 /// Upload a component that must be taken.
-pub(super) fn push(api: &Api, component: &[u8]) -> Result<()> {
+pub(crate) fn push(api: &Api, component: &[u8]) -> Result<()> {
     api.post("/v1/plugins", "application/wasm", component)?
         .ok()
         .map(drop)
 }
 
 /// Everything of `examples/cdnow`, deployed.
-pub(super) fn deploy_cdnow(api: &Api) -> Result<()> {
+pub(crate) fn deploy_cdnow(api: &Api) -> Result<()> {
     for name in [
         "range",
         "impute",
@@ -116,10 +117,10 @@ pub(super) fn deploy_cdnow(api: &Api) -> Result<()> {
 }
 
 /// The example's deployment and model.
-pub(super) const CDNOW: &str = "cdnow-repurchase";
+pub(crate) const CDNOW: &str = "cdnow-repurchase";
 
 /// Register the example's model.
-pub(super) fn push_model(api: &Api, name: &str) -> Result<()> {
+pub(crate) fn push_model(api: &Api, name: &str) -> Result<()> {
     let (model, baseline) = (example("model.onnx")?, example("baseline.csv")?);
     let parts: [(&str, &[u8]); 3] = [("model", &model), ("metadata", b"{}"), ("baseline", &baseline)];
     api.post_form(&format!("/v1/models/{name}"), &parts)?
@@ -128,7 +129,7 @@ pub(super) fn push_model(api: &Api, name: &str) -> Result<()> {
 }
 
 /// One customer, as the example's deployment takes it.
-pub(super) fn cdnow_row() -> Value {
+pub(crate) fn cdnow_row() -> Value {
     json!({"rows": [{
         "customer_id": 1, "recency_weeks": 12.0, "tenure_weeks": 40.0, "frequency": 3.0,
         "recent_frequency": 1.0, "monetary": 90.5, "recent_monetary": 20.0, "avg_order_value": 30.2,
@@ -139,27 +140,4 @@ pub(super) fn cdnow_row() -> Value {
 fn example(name: &str) -> Result<Vec<u8>> {
     let path = root().join("examples/cdnow").join(name);
     fs::read(&path).with_context(|| path.display().to_string())
-}
-
-/// Bytes of a process by the kernel's accounting: all that are resident, and those of them that are no
-/// page of a file.
-pub(super) struct Memory {
-    pub(super) resident: u64,
-    pub(super) private: u64,
-}
-
-/// What a process uses now.
-pub(super) fn memory(pid: u32) -> Result<Memory> {
-    let path = format!("/proc/{pid}/smaps_rollup");
-    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let bytes = |key: &str| -> Result<u64> {
-        let mut values = text.lines().filter_map(|line| line.strip_prefix(key));
-        let value = values.next().and_then(|value| value.trim().strip_suffix(" kB"));
-        let kib: u64 = value.with_context(|| format!("{path} has no {key}"))?.parse()?;
-        Ok(kib * 1024)
-    };
-    Ok(Memory {
-        resident: bytes("Rss:")?,
-        private: bytes("Anonymous:")?,
-    })
 }

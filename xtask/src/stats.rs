@@ -4,15 +4,15 @@ use std::time::Duration;
 
 /// Latencies of one phase, in order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Latencies(Vec<Duration>);
+pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    pub(super) fn of(mut all: Vec<Duration>) -> Self {
+    pub(crate) fn of(mut all: Vec<Duration>) -> Self {
         all.sort_unstable();
         Self(all)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
@@ -23,7 +23,7 @@ impl Latencies {
         clippy::cast_sign_loss,
         reason = "counts are small"
     )]
-    pub(super) fn ms(&self, share: f64) -> f64 {
+    pub(crate) fn ms(&self, share: f64) -> f64 {
         let rank = (share * self.0.len() as f64).ceil() as usize;
         self.0
             .get(rank.saturating_sub(1))
