@@ -132,12 +132,18 @@ impl Server {
 
     /// Start with more flags.
     pub fn spawn(data: tempfile::TempDir, flags: &[&str]) -> Self {
+        Self::spawn_with(data, flags, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn spawn_with(data: tempfile::TempDir, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = caisson()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
             .args(flags)
             .env("CAISSON_DRAIN_SECONDS", "0")
             .env("CAISSON_OPERATOR_KEY", OPERATOR_KEY)
+            .envs(environment.iter().copied())
             .env(
                 "CAISSON_ONNXRUNTIME",
                 root().join(".caisson/onnxruntime/libonnxruntime.so"),

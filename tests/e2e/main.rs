@@ -12,12 +12,14 @@
 )]
 
 mod admin;
+mod attacks;
 mod bad_input;
 mod cli;
 mod drift;
 mod first_light;
 mod harness;
 mod http_edges;
+mod limits;
 mod operation;
 mod restart;
 mod sandbox;

@@ -58,6 +58,10 @@ pub struct Settings {
     /// Ed25519 public keys by name: their 32 bytes in base64.
     #[schemars(extend("propertyNames" = name_schema(), "maxProperties" = SIGNATURE_KEYS_MAX))]
     pub signing_keys: BTreeMap<String, String>,
+    /// Make keys only with an owner, and let a model version be approved only by another person than the
+    /// one who asked, which two keys with owners show.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub require_key_owners: bool,
     /// Put each prediction request into the audit log, which otherwise has changes and refusals alone.
     pub log_predictions: bool,
     /// Aliases that deployments in production follow, 64 at most: they are moved by approvers, and to

@@ -19,6 +19,7 @@ mod models;
 mod monitor;
 mod pipeline;
 mod plan;
+mod series;
 mod serving;
 mod spec;
 mod stage;

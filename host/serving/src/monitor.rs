@@ -74,6 +74,11 @@ impl Monitor {
         &self.fitted
     }
 
+    /// Its plugin.
+    pub(crate) fn stage_mut(&mut self) -> &mut PluginStage {
+        &mut self.stage
+    }
+
     /// The monitor's name.
     pub fn name(&self) -> &str {
         &self.name

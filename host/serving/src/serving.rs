@@ -33,6 +33,7 @@ use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
+use crate::series::Series;
 use crate::spec::{DeploymentSpec, MonitorTarget};
 use crate::turns::Turns;
 
@@ -75,7 +76,8 @@ impl Parts {
         let name = format!("model {}@{}", record.name, record.version);
         let file = self.blocking(move || models.model_path(&wanted)).await?;
         let key = (tenant.clone(), record.digest.to_string());
-        tokio::task::spawn_blocking(move || cache.get(&key, &file))
+        let account = Arc::clone(self.meters.of(tenant).cpu_counter());
+        tokio::task::spawn_blocking(move || cache.get(&key, &file, account))
             .await
             .map_err(internal)?
             .map_err(|e| model_error(&name, &e))
@@ -106,8 +108,15 @@ pub struct Revision {
 
 impl Revision {
     fn new(parts: &Parts, tenant: &TenantId, built: Built, mut record: RevisionRecord) -> Self {
+        let Built {
+            mut pipeline,
+            mut monitors,
+            ..
+        } = built;
+        let series = Series::of(tenant, &record.name);
+        series.measure(&mut pipeline, &mut monitors);
         let (owner, name) = (tenant.to_string(), record.name.clone());
-        let pipeline = Arc::new(built.pipeline);
+        let pipeline = Arc::new(pipeline);
         let meter = parts.meters.of(tenant);
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
         let batcher = rules.map(|rules| {
@@ -128,16 +137,16 @@ impl Revision {
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
         Self {
-            requests: metrics::counter!("caisson_requests_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            failures: metrics::counter!("caisson_request_failures_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            rows: metrics::counter!("caisson_rows_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            seconds: metrics::histogram!("caisson_request_seconds", "tenant" => owner, "deployment" => name),
+            requests: series.counter("caisson_requests_total"),
+            failures: series.counter("caisson_request_failures_total"),
+            rows: series.counter("caisson_rows_total"),
+            seconds: series.histogram("caisson_request_seconds"),
             record,
             spec: built.spec,
             pipeline,
             batcher,
             answers,
-            monitors: built.monitors,
+            monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter,
@@ -399,6 +408,14 @@ impl Serving {
     /// Where each stored deployment is on its way to serving.
     pub fn load_states(&self) -> BTreeMap<(TenantId, String), LoadState> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Is there a stored deployment of this name, served or not?
+    pub fn knows(&self, tenant: &str, name: &str) -> bool {
+        let Ok(tenant) = tenant.parse() else {
+            return false;
+        };
+        self.load_state(&tenant, name).is_some()
     }
 
     /// Where one stored deployment is on its way to serving; `None` if there is none.

@@ -31,6 +31,7 @@ use caisson_registry::TenantId;
 use http_body::{Frame, SizeHint};
 
 use super::error::ApiError;
+use super::unread::PIECE_BYTES_MAX;
 use super::{Context, blocking, body};
 
 /// Bytes of a caller's `X-Request-Id`: a UUID has 36.
@@ -237,7 +238,13 @@ pub(crate) async fn guard(
         let response = checked(&caller, rule, response);
         let response = audit(&caller, rule, response).await;
         // Until the last byte of the answer is on its way.
-        response.map(|body| Body::new(Holding(body, admission)))
+        response.map(|body| {
+            Body::new(Holding {
+                body,
+                rest: Bytes::new(),
+                _admission: admission,
+            })
+        })
     };
     if !rule.action().is_some_and(Action::changes) {
         return work.await;
@@ -283,8 +290,22 @@ impl HttpBody for WhileAllowed {
     }
 }
 
-/// An answer's body that counts as a request in progress until it is sent or its client is gone.
-struct Holding(Body, #[expect(dead_code, reason = "held")] Option<Admission>);
+/// An answer's body that counts as a request in progress until its last piece is taken or its client is
+/// gone.
+struct Holding {
+    body: Body,
+    /// What is left of a frame.
+    rest: Bytes,
+    _admission: Option<Admission>,
+}
+
+impl Holding {
+    /// The next piece of the frame that was begun.
+    fn piece(&mut self) -> Frame<Bytes> {
+        let length = self.rest.len().min(PIECE_BYTES_MAX);
+        Frame::data(self.rest.split_to(length))
+    }
+}
 
 impl HttpBody for Holding {
     type Data = Bytes;
@@ -294,15 +315,34 @@ impl HttpBody for Holding {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        let frame = match task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            end => return Poll::Ready(end),
+        };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => {
+                self.rest = data;
+                self.piece()
+            }
+            Err(trailers) => trailers,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
 
@@ -354,6 +394,9 @@ fn admit(caller: &Caller, rule: Rule, params: &RawPathParams) -> Result<Option<A
         true => Some(caller.0.principal.tenant().admit(Instant::now())?),
         false => None,
     };
+    if rule.action().is_some_and(is_counted) && !caller.is_operator() {
+        caller.0.principal.tenant().admit_change(Instant::now())?;
+    }
     match rule {
         Rule::Public | Rule::Known | Rule::AnyKey | Rule::Asks(_) => {}
         Rule::On(action) => caller.allow(action, param("name").unwrap_or(Resource::ANY_NAME))?,
@@ -381,6 +424,12 @@ pub(crate) fn is_metered(rule: Rule) -> bool {
             Kind::Plugin | Kind::Model | Kind::Deployment | Kind::Audit | Kind::Quota
         )
     })
+}
+
+/// Changes that count against the quota of them: all but those that take rights away, which must always
+/// be possible, and each of which needs one that counts before it.
+fn is_counted(action: Action) -> bool {
+    action.changes() && !matches!(action, Action::KeyRevoke | Action::PolicyDelete)
 }
 
 fn permit(

@@ -1,7 +1,5 @@
 //! `/v1/deployments`.
 
-use std::time::Instant;
-
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -80,6 +78,7 @@ pub(crate) async fn apply(
     body: Body,
 ) -> Result<Response, ApiError> {
     let bytes = body::read(&headers, body, body::SPEC_BYTES_MAX).await?;
+    body::check_digest(&context, caller.tenant(), &headers, &bytes).await?;
     let stored = bytes.len() as u64;
     let spec = parse(&context, caller.tenant(), bytes).await?;
     caller.allow(Action::DeploymentDeploy, &spec.name)?;
@@ -114,18 +113,16 @@ pub(crate) async fn apply(
     Ok(answer(&applied))
 }
 
-/// Read a deployment file off the request threads, on its tenant's account: a large one takes a while.
+/// Read a deployment file.
 async fn parse(context: &Context, tenant: &TenantId, bytes: Bytes) -> Result<DeploymentSpec, ApiError> {
-    let meter = context.app.meters.of(tenant);
-    blocking(move || {
-        let start = Instant::now();
-        let spec = std::str::from_utf8(&bytes)
-            .map_err(|e| format!("the file is not UTF-8: {e}"))
-            .and_then(|text| DeploymentSpec::parse(text).map_err(|e| e.to_string()));
-        meter.add_cpu(start.elapsed());
-        spec.map_err(|message| ApiError::bad_request("deployment-file", message))
-    })
-    .await?
+    let parse = move || {
+        let text = std::str::from_utf8(&bytes).map_err(|e| format!("the file is not UTF-8: {e}"))?;
+        DeploymentSpec::parse(text).map_err(|e| e.to_string())
+    };
+    // A line of YAML costs more than one of rows, and deploying isn't in a hurry.
+    let app = &context.app;
+    let spec = app.sandbox.aside(&app.meters.of(tenant), parse).await;
+    spec.map_err(|message| ApiError::bad_request("deployment-file", message))
 }
 
 /// What applying or rolling back did.

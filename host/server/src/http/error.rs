@@ -1,7 +1,7 @@
 //! The one shape of every error that leaves over HTTP.
 //!
-//! `{"error": "<sentence>", "code": "<kebab-case>"}`, and `row`, `column`, `stage` and `violations`
-//! where there are any. Clients of the Open Inference Protocol read `error`; machines read `code`.
+//! `{"error": "<sentence>", "code": "<kebab-case>"}`, and `row`, `column`, `stage`, `violations` and
+//! `problems` where there are any. Clients of the Open Inference Protocol read `error`; machines read `code`.
 //! Every other error type is turned into [`ApiError`] here, so the mapping to statuses stands in
 //! one place.
 
@@ -62,6 +62,22 @@ pub(crate) struct Body {
     /// In the last line of a stream that ended early: the rows that were answered before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     answered: Option<u64>,
+    /// Of a text that was sent: what is wrong with it, and where.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with a text.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Problem {
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    /// What is wrong there.
+    message: String,
 }
 
 /// A violation as clients see it.
@@ -112,6 +128,7 @@ impl ApiError {
                 column: None,
                 violations: Vec::new(),
                 answered: None,
+                problems: Vec::new(),
             }),
         }
     }
@@ -191,6 +208,20 @@ impl ApiError {
     /// For the log.
     pub(crate) fn message(&self) -> &str {
         &self.body.error
+    }
+
+    /// A file of an upload can't be written: 507 for want of room, and 500 otherwise.
+    pub(crate) fn unwritten(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        if !matches!(error.kind(), StorageFull | QuotaExceeded) {
+            return Self::internal(error);
+        }
+        tracing::error!(%error, "an upload can't be written");
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "store-full",
+            "there is no room on the server's disk for this upload; ask who runs it to make some",
+        )
     }
 
     /// 500, with the cause in the log and not in the answer.
@@ -275,7 +306,16 @@ impl From<AccessError> for ApiError {
             AccessError::Random(_) => return Self::internal(error),
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, error.code(), error.to_string())
+        let mut api = Self::new(status, error.code(), error.to_string());
+        if let AccessError::Policy(policy) = error {
+            let problems = policy.issues.into_iter().map(|issue| Problem {
+                line: issue.at.map(|(line, _)| line),
+                column: issue.at.map(|(_, column)| column),
+                message: issue.message,
+            });
+            api.body.problems = problems.collect();
+        }
+        api
     }
 }
 

@@ -12,15 +12,18 @@ mod extract;
 mod health;
 mod keys;
 pub(crate) mod listener;
+mod metrics;
 mod model_life;
 mod models;
 mod oip;
 pub(crate) mod openapi;
+mod peers;
 mod plugins;
 mod policies;
 mod predict;
 mod stream;
 mod tenants;
+mod unread;
 
 use std::sync::Arc;
 
@@ -31,14 +34,19 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_stat
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caisson_access::Action;
+use caisson_registry::{Models, Plugins, RegistryError, TenantId};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 pub(crate) use audit::STREAMS_MAX;
-use auth::{Caller, Rule};
+use auth::Rule;
 use error::ApiError;
 pub(crate) use stream::{Form, parquet_worker_main};
+
+/// Bytes that are decoded or encoded on the request threads at most. At the 100 to 300 MB a second of the
+/// slowest codec, rows JSON, this holds a thread for the tick that a plugin may (2 ms).
+const INLINE_BYTES_MAX: usize = 256 << 10;
 
 /// What every handler gets.
 #[derive(Clone)]
@@ -53,6 +61,26 @@ impl Context {
     /// What handlers of this system get.
     pub(crate) fn new(app: Arc<App>, metrics: PrometheusHandle) -> Self {
         Self { app, metrics }
+    }
+}
+
+impl Context {
+    /// Ask or change the registry of models, off the request threads.
+    async fn models<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Models) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let models = self.app.models.clone();
+        Ok(blocking(move || work(&models)).await??)
+    }
+
+    /// Ask or change the registry of plugins, off the request threads.
+    async fn plugins<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Plugins) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let plugins = self.app.plugins.clone();
+        Ok(blocking(move || work(&plugins)).await??)
     }
 }
 
@@ -109,10 +137,13 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/whoami" { get AnyKey => tenants::whoami }
         "/v1/plugins" { get On(A::PluginList) => plugins::list, post Asks(A::PluginPush) => plugins::push }
         "/v1/plugins/{name}" { get On(A::PluginRead) => plugins::versions }
-        "/v1/plugins/{name}/{version}" { get On(A::PluginRead) => plugins::show }
+        "/v1/plugins/{name}/{version}" {
+            get On(A::PluginRead) => plugins::show,
+            delete On(A::PluginDelete) => plugins::delete,
+        }
         "/v1/plugins/{name}/{version}/yank" {
-            post On(A::PluginYank) => plugins::yank,
-            delete On(A::PluginYank) => plugins::unyank,
+            post Asks(A::PluginYank) => plugins::yank,
+            delete Asks(A::PluginYank) => plugins::unyank,
         }
         "/v1/models" { get On(A::ModelList) => models::list }
         "/v1/models/{name}" { get On(A::ModelRead) => models::versions, post On(A::ModelRegister) => models::push }
@@ -161,7 +192,7 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/audit/export" { get Asks(A::AuditRead) => audit::export }
         "/v1/audit/verify" { post Asks(A::AuditRead) => audit::verify }
         "/v1/backup" { post Server(A::BackupCreate) => audit::backup }
-        "/metrics" { get AnyKey => render_metrics }
+        "/metrics" { get AnyKey => metrics::render }
         "/openapi.json" { get Public => openapi::serve }
     }
     routes
@@ -239,34 +270,6 @@ fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::internal(cause).into_response()
 }
 
-/// Everything, for who may watch the whole server; for others their own tenant's series.
-async fn render_metrics(State(context): State<Context>, caller: Caller) -> Response {
-    context.app.serving.publish_metrics();
-    let mut text = context.metrics.render();
-    let everything = context.app.developer.is_some()
-        || caisson_access::SYSTEM_TENANT
-            .parse()
-            .is_ok_and(|system| caller.allow_on(Action::MetricsRead, &system, "*").is_ok());
-    if !everything {
-        let only = caller.principal().deployments();
-        let sees = |line: &str| {
-            only.is_none_or(|names| {
-                names
-                    .iter()
-                    .any(|n| line.contains(&format!("deployment=\"{n}\"")))
-            })
-        };
-        let own = format!("tenant=\"{}\"", caller.tenant());
-        text = text
-            .lines()
-            .filter(|line| line.starts_with('#') || line.contains(&own) && sees(line))
-            .flat_map(|line| [line, "\n"])
-            .collect();
-    }
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
-}
-
 /// A body of at most `limit` bytes that is an object in JSON.
 ///
 /// # Errors
@@ -324,6 +327,21 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
             .trim()
             .to_ascii_lowercase(),
     )
+}
+
+/// Work whose length a caller chooses, as decoding a body or encoding an answer of this many bytes: where
+/// we stand if it is short, else where it is in nobody's way and on its tenant's account.
+pub(crate) async fn sized<T: Send + 'static>(
+    context: &Context,
+    tenant: &TenantId,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if bytes <= INLINE_BYTES_MAX {
+        return work();
+    }
+    let app = &context.app;
+    app.sandbox.aside(&app.meters.of(tenant), work).await
 }
 
 /// Run a call that may touch the disk off the request threads.

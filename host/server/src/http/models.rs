@@ -61,8 +61,8 @@ pub(crate) struct ModelList {
 
 /// The latest version of every model.
 pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let records = blocking(move || models.list(&tenant)).await??;
+    let tenant = caller.tenant().clone();
+    let records = context.models(move |models| models.list(&tenant)).await?;
     Ok(json(
         StatusCode::OK,
         &ModelList {
@@ -77,8 +77,10 @@ pub(crate) async fn versions(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant, wanted) = (context.app.models.clone(), caller.tenant().clone(), name.clone());
-    let records = blocking(move || models.versions(&tenant, &wanted)).await??;
+    let (tenant, wanted) = (caller.tenant().clone(), name.clone());
+    let records = context
+        .models(move |models| models.versions(&tenant, &wanted))
+        .await?;
     if records.is_empty() {
         return Err(ApiError::not_found(format!(
             "there is no model `{}`",
@@ -99,8 +101,10 @@ pub(crate) async fn show(
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let record = blocking(move || models.resolve(&tenant, &name, &version.parse()?)).await??;
+    let tenant = caller.tenant().clone();
+    let record = context
+        .models(move |models| models.resolve(&tenant, &name, &version.parse()?))
+        .await?;
     Ok(json(StatusCode::OK, &ModelBody::long(record)))
 }
 
@@ -162,7 +166,7 @@ pub(crate) async fn push(
             metadata: parts.metadata.unwrap_or_else(|| serde_json::json!({})),
             baseline: parts.baseline,
             metrics: details.metrics,
-            training_data: details.training_data_digest,
+            training_data_digest: details.training_data_digest,
             lineage: details.lineage,
             description: details.description,
             tags: details.tags,
@@ -310,7 +314,7 @@ impl TemporaryFile {
         };
         let mut file = tokio::fs::File::create(&this.path)
             .await
-            .map_err(ApiError::internal)?;
+            .map_err(|e| ApiError::unwritten(&e))?;
         let mut length = 0u64;
         let mut hasher = Sha256::new();
         while let Some(chunk) = next_chunk(&mut field).await? {
@@ -321,9 +325,11 @@ impl TemporaryFile {
                 )));
             }
             hasher.update(&chunk);
-            file.write_all(&chunk).await.map_err(ApiError::internal)?;
+            file.write_all(&chunk)
+                .await
+                .map_err(|e| ApiError::unwritten(&e))?;
         }
-        file.flush().await.map_err(ApiError::internal)?;
+        file.flush().await.map_err(|e| ApiError::unwritten(&e))?;
         this.digest = Digest::from_hasher(hasher);
         Ok(this)
     }

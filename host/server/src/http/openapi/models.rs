@@ -4,7 +4,8 @@ use caisson_registry::{Deletion, ModelRecord, NAME_CHARS_MAX, TransitionRecord};
 use caisson_serving::AliasMoved;
 use serde_json::{Value, json};
 
-use super::super::model_life::{Aliases, SetAlias, StageBody, Step, Update, Why};
+use super::super::extract::Why;
+use super::super::model_life::{Aliases, SetAlias, StageBody, Step, Update};
 use super::super::models::{Details, ModelBody, ModelList};
 use super::common::name;
 use super::operation::{Operation, delete, get, patch, post, put};

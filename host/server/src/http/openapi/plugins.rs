@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::plugins::{PluginBody, PluginList, PushQuery, Yank};
+use super::super::extract::Why;
+use super::super::plugins::{Namespace, PluginBody, PluginList, Yank};
 use super::operation::{Operation, delete, get, post};
 use super::schemas::Schemas;
 
@@ -11,7 +12,7 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
         get("/v1/plugins", "listPlugins", "All versions of all plugins").ok::<PluginList>(s, "The versions."),
         post("/v1/plugins", "pushPlugin", "Check and store a component")
             .about("Name, version and world are in the component. A version never changes: the same bytes again are `unchanged`, others are refused.")
-            .query::<PushQuery>(s)
+            .query::<Namespace>(s)
             .header(
                 "Content-Digest",
                 "RFC 9530: the body is held against it.",
@@ -34,14 +35,22 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             .path("version", requirement())
             .ok::<PluginBody>(s, "With its help and the JSON Schema of its config.")
             .fails(&[404]),
+        delete("/v1/plugins/{name}/{version}", "deletePlugin", "Delete a yanked version that nothing uses")
+            .about("Refused, with the names, while a revision of a live deployment uses it.")
+            .path("version", exact())
+            .query::<Why>(s)
+            .ok::<PluginBody>(s, "It is gone.")
+            .fails(&[404, 409]),
         post("/v1/plugins/{name}/{version}/yank", "yankPlugin", "Let nothing new choose a version")
             .about("What is pinned to it goes on.")
             .path("version", exact())
+            .query::<Namespace>(s)
             .takes::<Yank>(s, json!({ "why": "counts leap days twice" }))
             .ok::<PluginBody>(s, "It is yanked.")
             .fails(&[404, 409]),
         delete("/v1/plugins/{name}/{version}/yank", "unyankPlugin", "Let a yanked version be chosen again")
             .path("version", exact())
+            .query::<Namespace>(s)
             .ok::<PluginBody>(s, "It is not yanked.")
             .fails(&[404, 409]),
     ]
