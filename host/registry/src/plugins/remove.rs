@@ -7,6 +7,7 @@
 
 use caisson_store::Op;
 use caisson_store::record::{self as records, Record};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Plugins, key, parse_version};
@@ -19,7 +20,7 @@ use crate::text::{check_actor, check_why};
 use crate::{RegistryError, now};
 
 /// A plugin version that was deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginDeletion {
     /// The plugin.
     pub name: String,

@@ -1,5 +1,6 @@
 //! Plugins.
 
+use caisson_registry::PluginDeletion;
 use serde_json::{Value, json};
 
 use super::super::extract::Why;
@@ -39,7 +40,7 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             .about("Refused, with the names, while a revision of a live deployment uses it.")
             .path("version", exact())
             .query::<Why>(s)
-            .ok::<PluginBody>(s, "It is gone.")
+            .ok::<PluginDeletion>(s, "It is gone.")
             .fails(&[404, 409]),
         post("/v1/plugins/{name}/{version}/yank", "yankPlugin", "Let nothing new choose a version")
             .about("What is pinned to it goes on.")
