@@ -120,7 +120,12 @@ impl Server {
 
     /// Start one that asks for keys; the client has the operator's.
     pub fn start_keyed() -> (Self, Keyed) {
-        let server = Self::restart_keyed(tempfile::tempdir().unwrap());
+        Self::spawn_keyed(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// The same on a data folder that may have been used before, with more flags.
+    pub fn spawn_keyed(data: tempfile::TempDir, flags: &[&str]) -> (Self, Keyed) {
+        let server = Self::spawn(data, flags);
         let operator = server.with_key(Some(OPERATOR_KEY.to_owned()));
         (server, operator)
     }

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod alerts;
 mod attacks;
 mod bad_input;
 mod cli;

@@ -83,6 +83,20 @@ actions! {
     DeploymentRollback = Deployment "deployment:rollback",
     /// Stop serving.
     DeploymentDelete = Deployment "deployment:delete",
+    /// Read alerts, the rules behind them, and silences.
+    AlertRead = Alert "alert:read",
+    /// Replace the rules.
+    AlertConfigure = Alert "alert:configure",
+    /// Silence alerts, or end a silence.
+    AlertSilence = Alert "alert:silence",
+    /// See who is told of alerts.
+    ReceiverRead = Receiver "receiver:read",
+    /// Add or replace a receiver.
+    ReceiverUpdate = Receiver "receiver:update",
+    /// Remove a receiver.
+    ReceiverDelete = Receiver "receiver:delete",
+    /// Send a test to a receiver.
+    ReceiverTest = Receiver "receiver:test",
     /// Make a tenant.
     TenantCreate = Tenant "tenant:create",
     /// See which tenants there are.
@@ -130,6 +144,10 @@ pub enum Kind {
     Model,
     /// A deployment.
     Deployment,
+    /// A tenant's alerts.
+    Alert,
+    /// A tenant's receivers of alerts.
+    Receiver,
     /// A tenant.
     Tenant,
     /// A tenant's quotas.
@@ -153,6 +171,8 @@ impl Kind {
             Self::Plugin => "plugin",
             Self::Model => "model",
             Self::Deployment => "deployment",
+            Self::Alert => "alert",
+            Self::Receiver => "receiver",
             Self::Tenant => "tenant",
             Self::Quota => "quota",
             Self::Key => "key",

@@ -174,7 +174,9 @@ impl Engine {
             Kind::Plugin => Some(&types.plugin),
             Kind::Model => Some(&types.model),
             Kind::Deployment => Some(&types.deployment),
-            Kind::Tenant
+            Kind::Alert
+            | Kind::Receiver
+            | Kind::Tenant
             | Kind::Quota
             | Kind::Key
             | Kind::Policy

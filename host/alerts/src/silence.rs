@@ -54,7 +54,7 @@ impl SilenceSpec {
 }
 
 /// A silence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Silence {
     /// Its id.
     pub id: String,
@@ -62,6 +62,7 @@ pub struct Silence {
     #[serde(flatten)]
     pub spec: SilenceSpec,
     /// When it was made.
+    #[schemars(with = "String")]
     pub created_at: Timestamp,
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use caisson_access::{Access, AccessError, FirstAdmin, Principal};
+use caisson_alerts::Alerts;
 use caisson_audit::AuditLog;
 use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
@@ -20,6 +21,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::alerting;
 use crate::config::{self, Settings, file::ReadyPolicy};
 use crate::http::STREAMS_MAX;
 
@@ -50,6 +52,7 @@ pub(crate) struct App {
     pub(crate) plugins: Plugins,
     pub(crate) models: Models,
     pub(crate) serving: Serving,
+    pub(crate) alerts: Alerts,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
     /// Reads Parquet files, in a process of its own.
@@ -139,7 +142,13 @@ impl App {
             plugins: plugins.clone(),
             models: models.clone(),
             deployments: deployments.clone(),
+            vitals: Arc::default(),
         });
+        let alerts = tokio::task::spawn_blocking({
+            let (store, options) = (store.clone(), settings.alerts.options(alerting::catalogue())?);
+            move || Alerts::open(store, options)
+        })
+        .await??;
         let app = Self {
             store,
             access,
@@ -151,6 +160,7 @@ impl App {
             plugins,
             models,
             serving,
+            alerts,
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
             parquet_worker: WorkerCommand::current_exe(["parquet-worker"])

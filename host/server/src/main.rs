@@ -1,5 +1,6 @@
 //! The `caisson` program: the server, and the command line that talks to one.
 
+mod alerting;
 mod app;
 mod cli;
 mod config;

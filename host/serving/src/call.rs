@@ -10,4 +10,6 @@ pub struct CallOptions {
     /// The longest that the request may wait for its turn, at most the deployment's own limit. As
     /// Triton's `timeout` parameter, which counts microseconds.
     pub timeout: Option<Duration>,
+    /// Rows of a request that was counted already, run another time. It isn't one more request.
+    pub again: bool,
 }

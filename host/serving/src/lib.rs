@@ -5,6 +5,7 @@
 //!   that each takes what the one before gives, so wrong wiring is refused when deployed.
 //! - [`Pipeline`] is what a request runs through: no lock, no store, nothing compiled or loaded.
 //! - [`Serving`] is the table of live revisions, switched atomically.
+//! - [`Vitals`] are how a deployment fares, over the last minutes.
 //!
 //! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
 
@@ -24,6 +25,7 @@ mod serving;
 mod spec;
 mod stage;
 mod turns;
+mod vitals;
 
 pub use answers::CacheSpec;
 pub use batching::{BatchingSpec, QueueSpec};
@@ -41,3 +43,4 @@ pub use spec::{
     NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
 };
 pub use turns::Turns;
+pub use vitals::{MonitorDrift, Reading, SeenDrift, Vitals, VitalsTable, WINDOW_MAX};

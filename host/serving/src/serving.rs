@@ -36,6 +36,7 @@ use crate::plan::Plan;
 use crate::series::Series;
 use crate::spec::{DeploymentSpec, MonitorTarget};
 use crate::turns::Turns;
+use crate::vitals::{Vitals, VitalsTable};
 
 /// What a [`Serving`] is put together from.
 #[derive(Clone)]
@@ -52,6 +53,8 @@ pub struct Parts {
     pub models: Models,
     /// Stored revisions.
     pub deployments: DeploymentStore,
+    /// How deployments fare.
+    pub vitals: Arc<VitalsTable>,
 }
 
 impl Parts {
@@ -104,6 +107,7 @@ pub struct Revision {
     failures: metrics::Counter,
     rows: metrics::Counter,
     seconds: metrics::Histogram,
+    vitals: Arc<Vitals>,
 }
 
 impl Revision {
@@ -118,6 +122,7 @@ impl Revision {
         let (owner, name) = (tenant.to_string(), record.name.clone());
         let pipeline = Arc::new(pipeline);
         let meter = parts.meters.of(tenant);
+        let vitals = parts.vitals.of(tenant, &record.name);
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
         let batcher = rules.map(|rules| {
             let (sandbox, meter, pipeline) =
@@ -129,7 +134,7 @@ impl Revision {
                     sandbox.fair(&meter, run).await
                 })
             });
-            Batcher::new(rules, runs_max(), run, counts(&owner, &name))
+            Batcher::new(rules, runs_max(), run, counts(&owner, &name, Arc::clone(&vitals)))
         });
         let cache = built.spec.cache;
         let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
@@ -150,6 +155,7 @@ impl Revision {
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter,
+            vitals,
         }
     }
 
@@ -203,6 +209,11 @@ impl Revision {
         self.pipeline.output()
     }
 
+    /// How the deployment fares, this revision and those before it.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
     /// Answer a batch of the input schema.
     ///
     /// # Errors
@@ -215,7 +226,8 @@ impl Revision {
     ) -> Result<Prediction, ServingError> {
         let start = Instant::now();
         self.requests.increment(1);
-        self.rows.increment(batch.rows() as u64);
+        let rows = batch.rows();
+        self.rows.increment(rows as u64);
         let result = match &self.answers {
             Some(answers) => {
                 answers
@@ -224,7 +236,11 @@ impl Revision {
             }
             None => self.run(batch, options).await,
         };
-        self.seconds.record(start.elapsed());
+        let took = start.elapsed();
+        self.seconds.record(took);
+        if !options.again {
+            self.vitals.answered(rows, took, result.as_ref().err());
+        }
         if result.is_err() {
             self.failures.increment(1);
         }
@@ -278,7 +294,9 @@ impl Revision {
         }
         let this = Arc::clone(self);
         let call = async move { monitor::check_all(&this.pipeline, &this.monitors, current).await };
-        self.sandbox.fair(&self.meter, call).await
+        let reports = self.sandbox.fair(&self.meter, call).await?;
+        self.vitals.drifted(&reports);
+        Ok(reports)
     }
 }
 
@@ -287,7 +305,7 @@ fn runs_max() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn counts(tenant: &str, deployment: &str) -> batching::Counts {
+fn counts(tenant: &str, deployment: &str, vitals: Arc<Vitals>) -> batching::Counts {
     let labels = [
         ("tenant", tenant.to_owned()),
         ("deployment", deployment.to_owned()),
@@ -297,6 +315,7 @@ fn counts(tenant: &str, deployment: &str) -> batching::Counts {
         waited: metrics::histogram!("caisson_queue_seconds", &labels),
         split: metrics::counter!("caisson_batch_splits_total", &labels),
         refused: metrics::counter!("caisson_queue_refusals_total", &labels),
+        vitals,
     }
 }
 
@@ -403,6 +422,18 @@ impl Serving {
             .collect();
         all.sort_by(|a, b| a.name().cmp(b.name()));
         all
+    }
+
+    /// All live revisions of all tenants.
+    pub fn all(&self) -> Vec<(TenantId, Arc<Revision>)> {
+        let table = self.live.load();
+        let of = |(tenant, revisions): (&TenantId, &HashMap<String, Arc<Revision>>)| {
+            let all = revisions
+                .values()
+                .map(|revision| (tenant.clone(), Arc::clone(revision)));
+            all.collect::<Vec<_>>()
+        };
+        table.iter().flat_map(of).collect()
     }
 
     /// Where each stored deployment is on its way to serving.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use caisson_store::Store;
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 
@@ -69,7 +70,7 @@ impl Default for Options {
 }
 
 /// An alert that is pending, fires, or resolved lately.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Alert {
     /// Its id.
     pub id: String,

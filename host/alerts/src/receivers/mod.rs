@@ -39,7 +39,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverSpec {
-    /// Name within the tenant: lower-case letters, digits and inner hyphens, a letter first.
+    /// Name within the tenant: lower-case letters, digits and inner hyphens, a letter first. May be left
+    /// out where something else says it, such as a path.
+    #[serde(default)]
     pub name: String,
     /// Which alerts it is told of: those for which all hold. None: all alerts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,6 +79,18 @@ impl ReceiverSpec {
     /// The JSON Schema of a receiver.
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
+    }
+
+    /// Read YAML, of which JSON is a subset.
+    ///
+    /// # Errors
+    ///
+    /// [`AlertsError::Invalid`]: syntax, unknown or missing keys, wrong types, with line and column, and
+    /// without the text, which has secrets.
+    pub fn parse(text: &str) -> Result<Self, AlertsError> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|e| AlertsError::Invalid(format!("receiver: {e}")))
     }
 
     pub(crate) fn kind(&self) -> Result<Kind<'_>, AlertsError> {

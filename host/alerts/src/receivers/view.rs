@@ -1,22 +1,24 @@
 //! A receiver as it is shown.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::http::HIDDEN_QUERY;
 use super::{ReceiverSpec, Secret};
 
 /// A failed attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Failure {
     /// When.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Why.
     pub reason: String,
 }
 
 /// A receiver and how it fares. The counts are since the start.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ReceiverView {
     /// The receiver; secrets and queries of URLs are hidden.
     pub receiver: ReceiverSpec,
@@ -31,6 +33,7 @@ pub struct ReceiverView {
     /// Notifications dropped because too many waited.
     pub dropped: u64,
     /// When the latest was delivered.
+    #[schemars(with = "Option<String>")]
     pub last_delivery: Option<Timestamp>,
     /// The latest failure, until the next delivery.
     pub last_failure: Option<Failure>,

@@ -7,9 +7,11 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Rule;
 use crate::AlertsError;
 use crate::name::{self, LABEL_VALUE_BYTES_MAX, Labels, shown};
 use crate::pattern::Pattern;
+use crate::period::Period;
 
 /// Names suggested for one that isn't known.
 const SUGGESTIONS_MAX: usize = 3;
@@ -49,6 +51,8 @@ pub enum Kind {
     Drift,
     /// How long requests take.
     Latency,
+    /// How many requests come.
+    Traffic,
     /// How many requests fail.
     Errors,
     /// How complete and valid the data is.
@@ -68,6 +72,10 @@ pub struct Metric {
     pub kind: Kind,
     /// What one metric has several values for: `column`, `check`.
     pub params: Vec<String>,
+    /// The windows that a rule may choose from, the first unless it does; none where there is no choice.
+    pub windows: Vec<Period>,
+    /// Are there values of segments, too?
+    pub segments: bool,
 }
 
 impl Metric {
@@ -79,7 +87,23 @@ impl Metric {
             unit,
             kind,
             params: Vec::new(),
+            windows: Vec::new(),
+            segments: true,
         }
+    }
+
+    /// The same, measured over one of these windows, the first unless a rule chooses.
+    #[must_use]
+    pub fn with_windows(mut self, windows: &[Period]) -> Self {
+        self.windows = windows.to_vec();
+        self
+    }
+
+    /// The same, of all traffic together only.
+    #[must_use]
+    pub fn without_segments(mut self) -> Self {
+        self.segments = false;
+        self
     }
 
     /// The same with one more parameter.
@@ -130,6 +154,12 @@ impl Catalogue {
     pub(crate) fn known(&self, name: &str) -> Result<&Metric, AlertsError> {
         self.get(name)
             .ok_or_else(|| unknown("metric", name, self.0.keys().map(String::as_str)))
+    }
+
+    /// The window of a rule: as it says, else the metric's own.
+    pub fn window(&self, rule: &Rule) -> Option<Period> {
+        let own = || self.get(&rule.metric.metric)?.windows.first().copied();
+        rule.window.or_else(own)
     }
 
     /// The metric that a rule names, with parameters that it has.

@@ -150,6 +150,10 @@ pub struct Rule {
     /// Labels of its alerts, for receivers and silences.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,
+    /// The time that a value is computed over: one of those that the metric has, the first of which is
+    /// the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Period>,
     /// The deployment, or a pattern with `*`; each deployment is an alert of its own.
     #[serde(default = "Pattern::any")]
     pub deployment: Pattern,
@@ -170,13 +174,37 @@ fn no_data_after_default() -> Period {
 }
 
 impl Rule {
+    /// Are there values as this rule wants them? One that never gets any would look like one that is
+    /// never needed.
+    fn check_scope(&self, metric: &Metric) -> Result<(), AlertsError> {
+        if let Some(window) = self.window.filter(|window| !metric.windows.contains(window)) {
+            let known: Vec<String> = metric.windows.iter().map(|w| format!("`{w}`")).collect();
+            let hint = match known.is_empty() {
+                true => "leave it out".to_owned(),
+                false => format!("there are {}", known.join(", ")),
+            };
+            return Err(AlertsError::Invalid(format!(
+                "window: `{}` has no window `{window}`; {hint}",
+                metric.name
+            )));
+        }
+        if !metric.segments && !self.segment.is_empty() {
+            return Err(AlertsError::Invalid(format!(
+                "segment: `{}` is measured of all traffic together; leave it out",
+                metric.name
+            )));
+        }
+        Ok(())
+    }
+
     /// What serde can't say; a message for the file.
     fn check(&self, catalogue: &Catalogue) -> Result<(), AlertsError> {
         name::check("name", &self.name)?;
         if !self.description.is_empty() {
             name::check_line("description", &self.description, TEXT_BYTES_MAX)?;
         }
-        catalogue.resolve(&self.metric)?;
+        let metric = catalogue.resolve(&self.metric)?;
+        self.check_scope(metric)?;
         if !self.threshold.is_finite() {
             return Err(AlertsError::Invalid(
                 "threshold: it is no finite number".to_owned(),

@@ -1,6 +1,6 @@
 //! The rules file: what it takes, and what it says about the rest.
 
-use caisson_alerts::{RULES_MAX, RulesFile};
+use caisson_alerts::{Catalogue, Kind, Metric, RULES_MAX, RulesFile, Unit};
 
 use crate::support::catalogue;
 
@@ -164,4 +164,47 @@ fn a_file_has_a_number_of_rules_and_no_bombs() {
     let bomb = text.replacen("*d", &format!("&d '{}'", "x".repeat(1000)), 1);
     let error = parse(&bomb).unwrap_err();
     assert!(error.contains("more than 102400 bytes"), "{error}");
+}
+
+#[test]
+fn a_rule_asks_for_what_is_measured() {
+    let windows = ["5m", "1m"].map(|text| text.parse().unwrap());
+    let catalogue = Catalogue::new([
+        Metric::new("slow", "latency", Kind::Latency, Unit::Milliseconds)
+            .with_windows(&windows)
+            .without_segments(),
+        Metric::new("accuracy", "accuracy", Kind::Performance, Unit::Ratio),
+    ]);
+    let window = |metric: &str, more: &str| {
+        let text = format!(
+            "rules: [{{name: a, metric: {metric}, operator: '>', threshold: 1, severity: info{more}}}]"
+        );
+        let file = RulesFile::parse(&text, &catalogue).map_err(|e| e.to_string())?;
+        Ok::<_, String>(catalogue.window(&file.rules[0]))
+    };
+    let [five, one] = windows;
+    assert_eq!(window("slow", ""), Ok(Some(five)));
+    assert_eq!(window("slow", ", window: 60s"), Ok(Some(one)));
+    assert_eq!(window("accuracy", ""), Ok(None));
+    for (metric, more, expected) in [
+        (
+            "slow",
+            ", window: 2m",
+            "`slow` has no window `2m`; there are `5m`, `1m`",
+        ),
+        (
+            "accuracy",
+            ", window: 1m",
+            "`accuracy` has no window `1m`; leave it out",
+        ),
+        (
+            "slow",
+            ", segment: {country: CH}",
+            "measured of all traffic together",
+        ),
+    ] {
+        let said = window(metric, more).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+    window("accuracy", ", segment: {country: CH}").unwrap();
 }

@@ -3,6 +3,7 @@
 //! Every command that talks to a server does it through the public HTTP API, so a script can do
 //! whatever the command does. `--json` prints the server's answer as it came.
 
+mod alert;
 mod args;
 mod audit;
 mod backup;
@@ -50,6 +51,7 @@ Examples:
   caisson drift churn --file this-month.csv            compare data with the baseline
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
+  caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
   caisson audit tail --follow                          see who does what
 
 A server that isn't started with --dev asks for a key: put it into the environment variable CAISSON_KEY,
@@ -90,6 +92,9 @@ enum Command {
     /// List, show, write and delete a tenant's own policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Rules, alerts, silences, and who is told.
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Read and check the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -128,6 +133,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Key(command) => key::run(command).map(done),
         Command::Whoami(args) => key::whoami(&args).map(done),
         Command::Policy(command) => policy::run(command).map(done),
+        Command::Alert(command) => alert::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Backup(args) => backup::run(&args).map(done),
         Command::Restore(args) => backup::restore(&args),

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::alerting::Alerting;
 use crate::app::App;
 use crate::config::file::LogFormat;
 use crate::config::{ServerFlags, Settings};
@@ -69,6 +70,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
             async move { app.load_all().await }
         });
         let sweeping = tokio::spawn(Arc::clone(&app).sweep());
+        let alerting = Alerting::start(&app, settings.alerts.interval);
         let context = http::Context::new(Arc::clone(&app), metrics);
         let router = http::router(context);
         let stop = async {
@@ -92,6 +94,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         listener::serve(listener, router, stop, limits).await;
         loading.abort();
         sweeping.abort();
+        alerting.stop().await;
         tracing::info!("stopped");
         Ok(())
     })

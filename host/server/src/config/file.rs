@@ -27,6 +27,7 @@ pub(crate) struct File {
     pub(crate) models: Models,
     pub(crate) log: Log,
     pub(crate) audit: Audit,
+    pub(crate) alerts: Alerts,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quotas: Quotas,
 }
@@ -77,6 +78,21 @@ pub(crate) struct Audit {
     pub(crate) max_bytes: Option<u64>,
     /// Days after which segments are removed.
     pub(crate) max_days: Option<u64>,
+}
+
+/// `[alerts]`: when rules are evaluated, and where receivers may be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Alerts {
+    /// Addresses that aren't public and that receivers may have all the same: `10.2.0.0/16`,
+    /// `10.2.3.4:9093`.
+    pub(crate) allow: Vec<String>,
+    /// Certificates (PEM) that receivers' TLS trusts beside those of the machine.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Put before links in notifications: `https://caisson.example.org`.
+    pub(crate) base_url: Option<String>,
+    /// How often rules are compared with what was measured.
+    pub(crate) interval_seconds: Option<u64>,
 }
 
 /// `[models]`: ONNX Runtime.

@@ -4,6 +4,7 @@
 //! [`Settings`] is the result, complete and checked; nothing else of the server reads a flag, a
 //! variable or the file.
 
+mod alerts;
 pub(crate) mod file;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::http::listener::CONNECTIONS_MAX;
+pub(crate) use alerts::Alerts;
 use file::{Audit, File, LogFormat, Provider, ReadyPolicy, S3};
 
 /// Where the server listens unless told otherwise: this machine alone.
@@ -84,6 +86,18 @@ pub(crate) struct ServerFlags {
     /// Where plugins, models and baselines are: in the data folder, or `s3://BUCKET/PREFIX`.
     #[arg(long, env = "CAISSON_BLOBS", value_name = "URL")]
     blobs: Option<String>,
+    /// Addresses that aren't public and that receivers of alerts may have, separated by commas.
+    #[arg(long, env = "CAISSON_ALERT_ALLOW", value_delimiter = ',', value_name = "ADDR")]
+    alert_allow: Vec<String>,
+    /// Certificates (PEM) that receivers of alerts may have beside those that the machine trusts.
+    #[arg(long, env = "CAISSON_ALERT_CA_FILE", value_name = "FILE")]
+    alert_ca_file: Option<PathBuf>,
+    /// Put before links in notifications, such as `https://caisson.example.org`.
+    #[arg(long, env = "CAISSON_ALERT_BASE_URL", value_name = "URL")]
+    alert_base_url: Option<String>,
+    /// Seconds between evaluations of alert rules. [default: 15]
+    #[arg(long, env = "CAISSON_ALERT_INTERVAL_SECONDS", value_name = "N")]
+    alert_interval_seconds: Option<u64>,
     /// ONNX Runtime's shared library; `cargo xtask setup` puts one in place.
     #[arg(long, env = "CAISSON_ONNXRUNTIME", value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
@@ -119,6 +133,7 @@ pub(crate) struct Settings {
     pub(crate) blobs: Option<String>,
     pub(crate) s3: S3,
     pub(crate) audit: Audit,
+    pub(crate) alerts: Alerts,
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) provider: Provider,
     pub(crate) fallback_to_cpu: bool,
@@ -206,6 +221,7 @@ impl Settings {
             models,
             log,
             audit,
+            alerts,
             quotas,
         } = file;
         let dev = flags.dev.or(server.dev).unwrap_or_default();
@@ -240,6 +256,15 @@ impl Settings {
             blobs: flags.blobs.or(storage.blobs),
             s3: storage.s3,
             audit,
+            alerts: Alerts::of(file::Alerts {
+                allow: match flags.alert_allow.is_empty() {
+                    true => alerts.allow,
+                    false => flags.alert_allow,
+                },
+                ca_file: flags.alert_ca_file.or(alerts.ca_file),
+                base_url: flags.alert_base_url.or(alerts.base_url),
+                interval_seconds: flags.alert_interval_seconds.or(alerts.interval_seconds),
+            }),
             onnxruntime: flags.onnxruntime.or(models.onnxruntime),
             provider: flags.provider.or(models.provider).unwrap_or_default(),
             fallback_to_cpu: flags
@@ -322,6 +347,9 @@ impl Settings {
                 "models.onnxruntime",
                 format!("there is no file {}", library.display()),
             );
+        }
+        for (key, message) in self.alerts.faults() {
+            fault(&format!("alerts.{key}"), message);
         }
         for QuotaFault { quota, reason } in self.quotas.faults() {
             fault(&format!("quotas.{quota}"), reason);
@@ -412,6 +440,10 @@ mod tests {
                 "quotas.requests_per_second",
             ),
             ("[quotas]\nrequests_burst = 5", "quotas.requests_burst"),
+            ("[alerts]\nallow = [\"10.0.0\"]", "alerts.allow"),
+            ("[alerts]\nca_file = \"/none.pem\"", "alerts.ca_file"),
+            ("[alerts]\nbase_url = \"caisson.example.org\"", "alerts.base_url"),
+            ("[alerts]\ninterval_seconds = 0", "alerts.interval_seconds"),
         ] {
             let said = error(text);
             assert!(said.starts_with(&format!("{key}: ")), "{said}");

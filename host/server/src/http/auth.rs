@@ -421,7 +421,13 @@ pub(crate) fn is_metered(rule: Rule) -> bool {
     rule.action().is_some_and(|action| {
         matches!(
             action.kind(),
-            Kind::Plugin | Kind::Model | Kind::Deployment | Kind::Audit | Kind::Quota
+            Kind::Plugin
+                | Kind::Model
+                | Kind::Deployment
+                | Kind::Alert
+                | Kind::Receiver
+                | Kind::Audit
+                | Kind::Quota
         )
     })
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use caisson_access::AccessError;
+use caisson_alerts::AlertsError;
 use caisson_audit::AuditError;
 use caisson_data::{DecodeError, code};
 use caisson_inference::ModelRejected;
@@ -316,6 +317,19 @@ impl From<AccessError> for ApiError {
             api.body.problems = problems.collect();
         }
         api
+    }
+}
+
+impl From<AlertsError> for ApiError {
+    fn from(error: AlertsError) -> Self {
+        let status = match error {
+            AlertsError::Store(inner) => return RegistryError::from(inner).into(),
+            AlertsError::Invalid(_) | AlertsError::Rules(_) => StatusCode::BAD_REQUEST,
+            AlertsError::NotFound { .. } => StatusCode::NOT_FOUND,
+            AlertsError::TooMany { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            _ => return Self::internal(error),
+        };
+        Self::new(status, error.code(), error.to_string())
     }
 }
 

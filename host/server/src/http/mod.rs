@@ -3,6 +3,7 @@
 //! This crate is the only one that knows HTTP. A handler decodes, calls `caisson-serving` or
 //! `caisson-registry`, and encodes; it decides nothing about predictions itself.
 
+mod alerts;
 mod audit;
 mod auth;
 mod body;
@@ -173,6 +174,17 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/predict" { post On(A::DeploymentPredict) => predict::predict }
         "/v1/deployments/{name}/drift" { post On(A::DeploymentDrift) => predict::drift }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
+        "/v1/alert-rules" { get On(A::AlertRead) => alerts::rules, put On(A::AlertConfigure) => alerts::put_rules }
+        "/v1/alert-rules-schema.json" { get Public => alerts::schema }
+        "/v1/alerts" { get On(A::AlertRead) => alerts::list }
+        "/v1/silences" { get On(A::AlertRead) => alerts::silences, post On(A::AlertSilence) => alerts::silence }
+        "/v1/silences/{id}" { delete On(A::AlertSilence) => alerts::end_silence }
+        "/v1/receivers" { get On(A::ReceiverRead) => alerts::receivers }
+        "/v1/receivers/{name}" {
+            put On(A::ReceiverUpdate) => alerts::put_receiver,
+            delete On(A::ReceiverDelete) => alerts::delete_receiver,
+        }
+        "/v1/receivers/{name}/test" { post On(A::ReceiverTest) => alerts::test_receiver }
         "/v1/tenants" { get Server(A::TenantList) => tenants::list, post Server(A::TenantCreate) => tenants::create }
         "/v1/tenants/{tenant}" { get Tenant(A::TenantRead) => tenants::show, delete Tenant(A::TenantDelete) => tenants::delete }
         "/v1/tenants/{tenant}/suspend" { post Tenant(A::TenantSuspend) => tenants::suspend }
@@ -389,6 +401,7 @@ mod tests {
                 "/v2/health/ready",
                 "/v1/whoami",
                 "/v1/deployment-schema.json",
+                "/v1/alert-rules-schema.json",
                 "/metrics",
                 "/openapi.json"
             ]

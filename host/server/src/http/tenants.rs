@@ -135,9 +135,10 @@ pub(crate) async fn delete(
     State(context): State<Context>,
     Path(tenant): Path<TenantId>,
 ) -> Result<Response, ApiError> {
-    let (access, store, gone) = (
+    let (access, store, alerts, gone) = (
         context.app.access.clone(),
         context.app.store.clone(),
+        context.app.alerts.clone(),
         tenant.clone(),
     );
     blocking(move || {
@@ -155,7 +156,8 @@ pub(crate) async fn delete(
             Ok((!words.is_empty()).then(|| words.join(" and ")))
         })?;
         // Plugins never go while their tenant is there; now it is gone.
-        Ok::<_, ApiError>(caisson_registry::forget(&store, &gone)?)
+        caisson_registry::forget(&store, &gone)?;
+        Ok::<_, ApiError>(alerts.forget(gone.as_str())?)
     })
     .await??;
     let body = Deleted {

@@ -33,6 +33,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
+use crate::vitals::Vitals;
 use queue::{Now, Queue, Rules, Waiting};
 
 pub use spec::{BatchingSpec, QueueSpec};
@@ -58,6 +59,8 @@ pub(crate) struct Counts {
     pub(crate) split: metrics::Counter,
     /// Requests that were refused because the queue was full or their time was over.
     pub(crate) refused: metrics::Counter,
+    /// Where the waiting counts, too.
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 /// The queue and the runs of one revision.
@@ -247,7 +250,9 @@ impl Batcher {
     async fn serve(&self, mut group: Vec<Waiting<Request>>) {
         let now = Instant::now();
         for waiting in &group {
-            self.counts.waited.record(now - waiting.since);
+            let wait = now - waiting.since;
+            self.counts.waited.record(wait);
+            self.counts.vitals.waited(wait);
         }
         let rows = group.iter().map(|w| w.rows).sum::<usize>();
         self.counts.rows.record(rows as f64);

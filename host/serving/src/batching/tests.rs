@@ -49,6 +49,7 @@ fn batcher(rules: Rules, runners: usize, run: Run) -> Arc<Batcher> {
         waited: metrics::Histogram::noop(),
         split: metrics::Counter::noop(),
         refused: metrics::Counter::noop(),
+        vitals: Arc::new(crate::vitals::Vitals::new(Instant::now())),
     };
     Batcher::new(rules, runners, run, counts)
 }
@@ -120,7 +121,7 @@ proptest! {
                         tokio::task::yield_now().await;
                     }
                     asked.fetch_add(1, Ordering::Relaxed);
-                    let options = CallOptions { priority: caller.priority, timeout: None };
+                    let options = CallOptions { priority: caller.priority, ..CallOptions::default() };
                     let ask = batcher.submit(batch(caller.rows.clone()), options);
                     match caller.leaves {
                         None => Some(ask.await),
@@ -274,7 +275,10 @@ fn an_impatient_request_hears_so_while_the_run_before_it_goes_on() {
     threads(1).block_on(async {
         let ask = |x, timeout| {
             let batcher = Arc::clone(&batcher);
-            let options = CallOptions { priority: 0, timeout };
+            let options = CallOptions {
+                timeout,
+                ..CallOptions::default()
+            };
             tokio::spawn(async move { batcher.submit(batch(vec![x]), options).await })
         };
         let first = ask(1, None);

@@ -64,6 +64,7 @@ impl System {
             plugins: Plugins::new(store.clone()),
             models: Models::new(store.clone()),
             deployments: DeploymentStore::new(store.clone()),
+            vitals: Arc::default(),
         };
         Self {
             serving: Serving::new(parts.clone()),

@@ -126,6 +126,7 @@ pub(super) fn path_parameter(path: &str, parameter: &str) -> Option<Value> {
     let schema = match parameter {
         "name" if path.starts_with("/v1/plugins") => name("The plugin.", NAME_CHARS_MAX),
         "name" if path.starts_with("/v1/models") => name("The model.", NAME_CHARS_MAX),
+        "name" if path.starts_with("/v1/receivers") => name("The receiver.", caisson_alerts::NAME_CHARS_MAX),
         "name" => name("The deployment.", DEPLOYMENT_NAME_CHARS_MAX),
         "tenant" => name("The tenant.", NAME_CHARS_MAX),
         "alias" => name("The alias.", NAME_CHARS_MAX),

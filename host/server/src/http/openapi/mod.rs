@@ -5,6 +5,7 @@
 //! Rust types that handlers read and write. A route without a description and a description without
 //! a route are errors, which a test finds before a user does.
 
+mod alerts;
 mod common;
 mod deployments;
 mod models;
@@ -30,7 +31,7 @@ use schemas::Schemas;
 /// A topic: its name, a sentence, and its operations.
 type Topic = (&'static str, &'static str, fn(&mut Schemas) -> Vec<Operation>);
 
-const TOPICS: [Topic; 6] = [
+const TOPICS: [Topic; 7] = [
     (
         "predict",
         "Predictions: the Open Inference Protocol v2, and rows.",
@@ -50,6 +51,11 @@ const TOPICS: [Topic; 6] = [
         "plugins",
         "Sandboxed WebAssembly components.",
         plugins::operations,
+    ),
+    (
+        "alerts",
+        "Alert rules, alerts, silences, and who is told.",
+        alerts::operations,
     ),
     (
         "tenants",

@@ -85,7 +85,7 @@ impl Answerer {
                 return Err(error);
             }
             let batch = self
-                .predict(part.batch)
+                .predict(part.batch, false)
                 .await
                 .map_err(|e| ApiError::from(e).rows_from(first_row))?;
             return Ok(Answers {
@@ -112,7 +112,8 @@ impl Answerer {
                 true => part.batch.clone(),
                 false => part.batch.select_rows(&rows).map_err(ApiError::internal)?,
             };
-            let error = match self.predict(batch).await {
+            let again = rows.len() < part.batch.rows();
+            let error = match self.predict(batch, again).await {
                 Ok(batch) => {
                     self.stage_failures.store(0, Ordering::Relaxed);
                     answered.push(batch);
@@ -161,12 +162,16 @@ impl Answerer {
     }
 
     /// Predict, and wait where the server is busy.
-    async fn predict(&self, batch: Batch) -> Result<Batch, ServingError> {
+    async fn predict(&self, batch: Batch, again: bool) -> Result<Batch, ServingError> {
         let rows = batch.rows();
         let until = Instant::now() + WAIT_MAX;
         let mut wait = BUSY_WAIT;
+        let mut options = CallOptions {
+            again,
+            ..CallOptions::default()
+        };
         loop {
-            match self.revision.predict(batch.clone(), CallOptions::default()).await {
+            match self.revision.predict(batch.clone(), options).await {
                 Ok(prediction) if prediction.batch.rows() == rows => return Ok(prediction.batch),
                 Ok(prediction) => {
                     return Err(ServingError::new(
@@ -177,6 +182,7 @@ impl Answerer {
                 }
                 Err(error) if error.kind == Kind::Busy && Instant::now() + wait < until => {
                     tokio::time::sleep(wait).await;
+                    options.again = true;
                     wait = (wait * 2).min(BUSY_WAIT_MAX);
                 }
                 Err(error) => return Err(error),

@@ -1,0 +1,283 @@
+//! How a deployment fares: requests, failures, refused rows, times, and the newest drift report.
+//!
+//! Requests add to atomics; nothing here takes a lock on their path. Whoever watches calls
+//! [`Vitals::sample`] at an interval, and asks for [`Vitals::over`] the last minutes. A deployment keeps
+//! its vitals across revisions, and loses them when it is deleted; nothing of them is stored.
+
+mod histogram;
+mod history;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use caisson_registry::TenantId;
+use caisson_sandbox::DriftStatus;
+
+use crate::error::{Kind, ServingError};
+use crate::monitor::MonitorReport;
+use histogram::Histogram;
+use history::History;
+pub use history::{Reading, WINDOW_MAX};
+
+/// What an infinite statistic counts as: comparisons and messages need a number.
+const SCORE_MAX: f64 = 1e9;
+
+/// How one deployment fares.
+#[derive(Debug)]
+pub struct Vitals {
+    /// Of requests; their number is that of all durations.
+    latency: Histogram,
+    /// In the queue of a deployment with batching.
+    waits: Histogram,
+    failures: AtomicU64,
+    rows: AtomicU64,
+    rejected: AtomicU64,
+    drift: Mutex<Option<Arc<SeenDrift>>>,
+    history: Mutex<History>,
+}
+
+/// What monitors said last.
+#[derive(Debug)]
+pub struct SeenDrift {
+    /// When.
+    pub at: SystemTime,
+    /// Monitor by monitor.
+    pub monitors: Vec<MonitorDrift>,
+}
+
+/// What one monitor said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MonitorDrift {
+    /// The monitor's name.
+    pub monitor: String,
+    /// The largest statistic of its features; none where none could be computed.
+    pub score: Option<f64>,
+    /// Its verdict.
+    pub status: DriftStatus,
+}
+
+impl Vitals {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            latency: Histogram::default(),
+            waits: Histogram::default(),
+            failures: AtomicU64::default(),
+            rows: AtomicU64::default(),
+            rejected: AtomicU64::default(),
+            drift: Mutex::default(),
+            history: Mutex::new(History::new(now)),
+        }
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, rows: usize, took: Duration, error: Option<&ServingError>) {
+        self.latency.add(took);
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        let Some(error) = error else { return };
+        if is_failure(error.kind) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let rejected = rejected_rows(error, rows);
+        if rejected > 0 {
+            self.rejected.fetch_add(rejected, Ordering::Relaxed);
+        }
+    }
+
+    /// A request's turn in the queue came.
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.waits.add(wait);
+    }
+
+    /// Monitors said something.
+    pub(crate) fn drifted(&self, reports: &[MonitorReport]) {
+        let monitors = reports.iter().map(|r| MonitorDrift {
+            monitor: r.name.clone(),
+            score: (r.report.features.iter())
+                .filter_map(|f| f.statistic)
+                .map(|s| s.clamp(-SCORE_MAX, SCORE_MAX))
+                .reduce(f64::max),
+            status: r.report.status,
+        });
+        let seen = SeenDrift {
+            at: SystemTime::now(),
+            monitors: monitors.collect(),
+        };
+        *self.drift.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(seen));
+    }
+
+    /// What monitors said last, since the start.
+    pub fn drift(&self) -> Option<Arc<SeenDrift>> {
+        self.drift.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Note where the counts stand now. Windows begin and end where this was called.
+    pub fn sample(&self, now: Instant) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.sample(self, now);
+    }
+
+    /// The window that ends with the latest sample; none before there is one. Right after the start, or
+    /// the deployment's first revision, it is as short as that is ago.
+    pub fn over(&self, window: Duration, now: Instant) -> Option<Reading> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.over(window, now)
+    }
+}
+
+/// Does it count against the deployment? What a caller's rows are refused for doesn't.
+fn is_failure(kind: Kind) -> bool {
+    match kind {
+        Kind::Busy | Kind::Deadline | Kind::Stage | Kind::Full | Kind::Internal => true,
+        Kind::Invalid
+        | Kind::Unprocessable
+        | Kind::NotFound
+        | Kind::Conflict
+        | Kind::TooLarge
+        | Kind::Quota => false,
+    }
+}
+
+/// Rows that validators refused: those with a violation, or all where one is of the whole.
+fn rejected_rows(error: &ServingError, rows: usize) -> u64 {
+    if error.violations.iter().any(|v| v.row.is_none()) {
+        return rows as u64;
+    }
+    let mut refused: Vec<_> = error.violations.iter().filter_map(|v| v.row).collect();
+    refused.sort_unstable();
+    refused.dedup();
+    refused.len() as u64
+}
+
+/// The vitals of all deployments that there are.
+#[derive(Debug, Default)]
+pub struct VitalsTable(Mutex<HashMap<(TenantId, String), Weak<Vitals>>>);
+
+impl VitalsTable {
+    /// Those of a deployment; its revisions share them, and hold them.
+    pub(crate) fn of(&self, tenant: &TenantId, deployment: &str) -> Arc<Vitals> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tenant.clone(), deployment.to_owned());
+        if let Some(vitals) = table.get(&key).and_then(Weak::upgrade) {
+            return vitals;
+        }
+        table.retain(|_, vitals| vitals.strong_count() > 0);
+        let vitals = Arc::new(Vitals::new(Instant::now()));
+        table.insert(key, Arc::downgrade(&vitals));
+        vitals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caisson_sandbox::{Severity, Violation};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn violation(row: Option<u32>) -> Violation {
+        Violation {
+            row,
+            column: None,
+            code: "range".to_owned(),
+            message: "too large".to_owned(),
+            severity: Severity::Reject,
+        }
+    }
+
+    #[test]
+    fn a_window_counts_what_was_in_it_and_no_more() {
+        let start = Instant::now();
+        let vitals = Vitals::new(start);
+        assert!(vitals.over(60 * SECOND, start).is_none());
+        let failed = ServingError::new(Kind::Stage, "trap", "it trapped");
+        let refused = ServingError::new(Kind::Unprocessable, "validation-failed", "no")
+            .with_violations(vec![violation(Some(1)), violation(Some(1)), violation(Some(3))]);
+        for minute in 0..20u32 {
+            for _ in 0..9 {
+                vitals.answered(10, Duration::from_millis(20), None);
+            }
+            let error = if minute < 19 { &failed } else { &refused };
+            vitals.answered(10, Duration::from_millis(500), Some(error));
+            vitals.waited(Duration::from_millis(3));
+            vitals.sample(start + SECOND * 60 * (minute + 1));
+        }
+        let now = start + SECOND * 60 * 20;
+        let one = vitals.over(SECOND * 60, now).unwrap();
+        assert_eq!(
+            (one.requests(), one.failures, one.rows, one.rejected),
+            (10, 0, 100, 2)
+        );
+        assert_eq!((one.starts_ago, one.ends_ago), (SECOND * 60, Duration::ZERO));
+        assert_eq!(one.requests_per_second(), Some(10.0 / 60.0));
+        let five = vitals.over(SECOND * 300, now).unwrap();
+        assert_eq!((five.requests(), five.failures), (50, 4));
+        assert_eq!(
+            (five.error_rate(), five.rejected_rate()),
+            (Some(0.08), Some(2.0 / 500.0))
+        );
+        let near = |found: Option<f64>, exact: f64| (found.unwrap() - exact).abs() < exact * 0.032;
+        assert!(near(five.latency_ms(0.5), 20.0) && near(five.latency_ms(0.95), 500.0));
+        assert!(near(five.queue_wait_ms(0.95), 3.0));
+        // Nothing is kept for longer than anybody may ask.
+        assert_eq!(vitals.over(SECOND * 3600, now).unwrap().requests(), 150);
+    }
+
+    #[test]
+    fn an_idle_window_has_a_rate_and_no_shares() {
+        let start = Instant::now();
+        let vitals = Vitals::new(start);
+        vitals.sample(start + SECOND);
+        let reading = vitals.over(60 * SECOND, start + SECOND).unwrap();
+        assert_eq!(reading.requests_per_second(), Some(0.0));
+        assert_eq!(reading.error_rate(), None);
+        assert_eq!(reading.latency_ms(0.5), None);
+        assert_eq!(reading.queue_wait_ms(0.95), None);
+    }
+
+    #[test]
+    fn a_violation_of_the_whole_refuses_every_row() {
+        let error = ServingError::new(Kind::Unprocessable, "validation-failed", "no")
+            .with_violations(vec![violation(Some(1)), violation(None)]);
+        assert_eq!(rejected_rows(&error, 7), 7);
+    }
+
+    #[test]
+    fn vitals_last_as_long_as_their_deployment() {
+        let table = VitalsTable::default();
+        let tenant: TenantId = "acme".parse().unwrap();
+        let first = table.of(&tenant, "churn");
+        let second = table.of(&tenant, "churn");
+        assert!(Arc::ptr_eq(&first, &second));
+        first.answered(1, SECOND, None);
+        drop((first, second));
+        let anew = table.of(&tenant, "churn");
+        anew.sample(Instant::now() + SECOND);
+        let reading = anew.over(60 * SECOND, Instant::now() + SECOND).unwrap();
+        assert_eq!(reading.requests(), 0);
+        table.of(&tenant, "other");
+        assert_eq!(table.0.lock().unwrap().len(), 2);
+    }
+
+    /// Recording is on every request's path; the bound is far above what it takes even without
+    /// optimisation, and far below what a lock with waiters does.
+    #[test]
+    fn recording_is_cheap_from_many_threads() {
+        let vitals = Vitals::new(Instant::now());
+        let rounds = 20_000u32;
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    (0..rounds).for_each(|i| vitals.answered(1, Duration::from_micros(i.into()), None))
+                });
+            }
+        });
+        let each = start.elapsed() / rounds;
+        assert!(each < Duration::from_micros(50), "{each:?}");
+        vitals.sample(Instant::now());
+        let reading = vitals.over(WINDOW_MAX, Instant::now()).unwrap();
+        assert_eq!(reading.requests(), 4 * u64::from(rounds));
+    }
+}
