@@ -242,7 +242,14 @@ fn a_deployment_that_fails_is_told_and_that_it_recovers_too() {
     for action in ["receiver:update", "alert:configure", "alert:silence"] {
         assert!(log.contains(action), "{action}: {log}");
     }
+
+    // What fires for a deployment that is deleted ends with it.
     assert_eq!(developer.delete("/v1/deployments/shaky").status, 200);
+    let ended = next(&requests, "resolved");
+    assert!(
+        ended["reason"].as_str().unwrap().contains("shaky is gone"),
+        "{ended}"
+    );
     assert_eq!(operator.delete("/v1/tenants/acme").status, 200);
     server.stop();
 }

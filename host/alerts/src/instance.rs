@@ -159,6 +159,9 @@ pub(crate) struct Instance {
     pub(crate) evidence: Option<String>,
     /// The time of the latest value.
     pub(crate) last_at: Timestamp,
+    /// Is its deployment gone? Then no value is expected.
+    #[serde(default)]
+    pub(crate) ended: bool,
     /// When the latest value came. After a start it is the start: what happened before isn't known.
     #[serde(skip)]
     pub(crate) seen_at: Timestamp,
@@ -189,6 +192,7 @@ impl Instance {
             window: None,
             evidence: None,
             last_at: Timestamp::MIN,
+            ended: false,
             seen_at: now,
             stored: false,
         }
@@ -207,6 +211,7 @@ impl Instance {
         if observation.at <= self.last_at {
             return false;
         }
+        self.ended = false;
         let holds = rule.operator.holds(observation.value, rule.threshold);
         self.phase = self
             .phase
@@ -279,14 +284,30 @@ impl Instance {
 
     /// No rule looks at it any more.
     pub(crate) fn abandon(&mut self, now: Timestamp) {
+        let reason = format!(
+            "the rule {} was removed, or changed so that it doesn't cover this any more",
+            self.rule
+        );
+        self.end(now, reason);
+    }
+
+    /// Its deployment is gone.
+    pub(crate) fn outlive(&mut self, now: Timestamp) {
+        self.ended = true;
+        self.end(now, format!("the deployment {} is gone", self.subject.deployment));
+    }
+
+    fn end(&mut self, now: Timestamp, reason: String) {
         let phase = self.phase.end(now);
         if phase != self.phase {
             self.phase = phase;
-            self.reason = format!(
-                "the rule {} was removed, or changed so that it doesn't cover this any more",
-                self.rule
-            );
+            self.reason = reason;
         }
+    }
+
+    /// The deployment that it looks at.
+    pub(crate) fn deployment(&self) -> &str {
+        &self.subject.deployment
     }
 
     /// What receivers have to be told now; taken as told.

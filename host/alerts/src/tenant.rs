@@ -324,8 +324,10 @@ impl Tenant {
 
     /// Did no value come for as long as the rule allows?
     fn is_absent(&self, instance: &Instance, now: Timestamp) -> bool {
-        self.rule(&instance.rule)
-            .is_some_and(|rule| now.duration_since(instance.seen_at) >= rule.no_data_after.get())
+        !instance.ended
+            && self
+                .rule(&instance.rule)
+                .is_some_and(|rule| now.duration_since(instance.seen_at) >= rule.no_data_after.get())
     }
 
     /// Does it fire, and nobody was told because of a silence that is over?
@@ -350,6 +352,26 @@ impl Tenant {
             self.save(context, instance, now)?;
         }
         self.unreconciled = false;
+        Ok(())
+    }
+
+    /// End what looks at deployments that aren't there.
+    pub(crate) fn retain(
+        &mut self,
+        context: &Context,
+        exists: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Result<(), AlertsError> {
+        let gone: Vec<Instance> = self
+            .instances
+            .values()
+            .filter(|i| !i.ended && !exists(i.deployment()))
+            .cloned()
+            .collect();
+        for mut instance in gone {
+            instance.outlive(now);
+            self.save(context, instance, now)?;
+        }
         Ok(())
     }
 

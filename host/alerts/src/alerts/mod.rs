@@ -328,6 +328,27 @@ impl Alerts {
         Ok(())
     }
 
+    /// End all alerts on deployments that aren't there any more, and tell receivers. `exists` is asked with
+    /// tenant and deployment.
+    ///
+    /// # Errors
+    ///
+    /// The store: the first failure, after all tenants had their turn.
+    pub fn retain_deployments(
+        &self,
+        exists: impl Fn(&str, &str) -> bool,
+        now: Timestamp,
+    ) -> Result<(), AlertsError> {
+        let mut result = Ok(());
+        for tenant in self.all() {
+            let mut tenant = lock(&tenant);
+            let owner = tenant.name.clone();
+            result = result.and(tenant.retain(&self.0.context, |name| exists(&owner, name), now));
+        }
+        self.0.wake.notify_one();
+        result
+    }
+
     /// What time alone brings, for all tenants: values that don't come, silences that end, notifications
     /// that are given up.
     ///

@@ -322,3 +322,32 @@ fn a_new_receiver_hears_of_what_begins_after_it() {
     observe(&fixture, 0.1, minutes(3));
     assert_eq!(fixture.alerts.receivers("acme")[0].waiting, 2);
 }
+
+#[test]
+fn alerts_on_a_deployment_end_with_it() {
+    let fixture = Fixture::new();
+    let rules = RULE.replace("labels", "no_data: fire, no_data_after: 1h, labels");
+    fixture.alerts.put_rules("acme", &rules, minutes(0)).unwrap();
+    observe(&fixture, 0.1, minutes(0));
+    let at = minutes(0);
+    let kept = [observation("accuracy", "other", 0.1, at)];
+    fixture.alerts.observe("acme", &kept, at).unwrap();
+    let exists = |tenant: &str, name: &str| tenant != "acme" || name != "churn";
+    fixture.alerts.retain_deployments(exists, minutes(1)).unwrap();
+    let of = |name: &str, now: Timestamp| {
+        let mut alerts = fixture.alerts.alerts("acme", now).into_iter();
+        let alert = alerts.find(|a| a.labels["deployment"] == name).unwrap();
+        (state(&alert), alert.reason)
+    };
+    assert_eq!(
+        of("churn", minutes(1)),
+        ("resolved", "the deployment churn is gone".to_owned())
+    );
+    assert_eq!(of("other", minutes(1)).0, "firing");
+    // That nothing is measured of it is no news.
+    fixture.alerts.tick(minutes(90)).unwrap();
+    assert_eq!(of("churn", minutes(90)).0, "resolved");
+    // One of that name that comes later is looked at again.
+    observe(&fixture, 0.1, minutes(91));
+    assert_eq!(of("churn", minutes(91)).0, "firing");
+}

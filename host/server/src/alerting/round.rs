@@ -36,6 +36,7 @@ pub(super) fn run(serving: &Serving, alerts: &Alerts, seen: &mut Seen) {
     }
     let catalogue = super::catalogue();
     let window = |rule: &Rule| catalogue.window(rule);
+    end_gone(serving, alerts, now.time);
     seen.0.retain(|tenant, _| tenants.contains_key(tenant));
     for (tenant, revisions) in tenants {
         let rules = alerts.rules(tenant.as_str());
@@ -62,6 +63,14 @@ pub(super) fn run(serving: &Serving, alerts: &Alerts, seen: &mut Seen) {
         if hand_over(alerts, &tenant, &found, now.time) {
             of.drift.extend(newest);
         }
+    }
+}
+
+/// End alerts on deployments that were deleted.
+fn end_gone(serving: &Serving, alerts: &Alerts, now: Timestamp) {
+    let exists = |tenant: &str, name: &str| serving.knows(tenant, name);
+    if let Err(error) = alerts.retain_deployments(exists, now) {
+        tracing::error!(%error, "alerts on deleted deployments can't be ended");
     }
 }
 
