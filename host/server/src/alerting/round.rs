@@ -54,7 +54,7 @@ pub(super) fn run(serving: &Serving, alerts: &Alerts, seen: &mut Seen) {
         let mut found = Vec::new();
         let mut newest = Vec::new();
         for revision in &revisions {
-            found.extend(of_windows(&rules, &window, revision, now));
+            found.extend(of_windows(&rules, window, revision, now));
             if let Some((at, said)) = of_monitors(revision, of.drift.get(revision.name())) {
                 found.extend(said);
                 newest.push((revision.name().to_owned(), at));
