@@ -17,6 +17,7 @@ mod models;
 mod monitor;
 mod pipeline;
 mod plan;
+mod repository;
 mod serving;
 mod spec;
 mod stage;
@@ -30,6 +31,7 @@ pub use models::ModelCache;
 pub use monitor::{Monitor, MonitorReport, worst};
 pub use pipeline::{Pipeline, Prediction};
 pub use plan::{MonitorPlan, Plan, StagePlan};
+pub use repository::{RepositoryEntry, RepositoryState};
 pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Revision, Serving};
 pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,

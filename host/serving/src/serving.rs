@@ -224,6 +224,11 @@ pub enum LoadState {
     Ready,
     /// Can't be prepared, and why.
     Failed(String),
+    /// Taken out of service by [`Serving::unload`], and why it isn't back. That is its tenant's own
+    /// wish, so the host is as ready as before.
+    Unloaded(String),
+    /// On its way back from that.
+    Reloading,
 }
 
 /// Who changes a deployment, and why.
@@ -283,12 +288,12 @@ type Table = HashMap<TenantId, HashMap<String, Arc<Revision>>>;
 
 /// The deployments that this process serves.
 pub struct Serving {
-    parts: Parts,
+    pub(crate) parts: Parts,
     live: ArcSwap<Table>,
     /// One change of a deployment at a time, so that its revisions are numbered and swapped in the same
     /// order. Another tenant's slow `configure` keeps nobody waiting.
-    changing: Turns<(TenantId, String)>,
-    states: StdMutex<BTreeMap<(TenantId, String), LoadState>>,
+    pub(crate) changing: Turns<(TenantId, String)>,
+    pub(crate) states: StdMutex<BTreeMap<(TenantId, String), LoadState>>,
 }
 
 impl Serving {
@@ -543,6 +548,16 @@ impl Serving {
                 Ok(())
             })
             .await?;
+        self.withdraw(tenant, name);
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(tenant.clone(), name.to_owned()));
+        Ok(())
+    }
+
+    /// Take a deployment out of the table. Requests that have its revision finish on it.
+    pub(crate) fn withdraw(&self, tenant: &TenantId, name: &str) {
         self.live.rcu(|table| {
             let mut table = Table::clone(table);
             if let Some(names) = table.get_mut(tenant) {
@@ -550,11 +565,6 @@ impl Serving {
             }
             table
         });
-        self.states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&(tenant.clone(), name.to_owned()));
-        Ok(())
     }
 
     /// Name every stored deployment of a tenant as loading, so that the host isn't ready before
@@ -583,6 +593,9 @@ impl Serving {
         if self.live(tenant, &record.name).is_some() {
             return; // Applied anew while we waited.
         }
+        if let Some(LoadState::Unloaded(_)) = self.load_state(tenant, &record.name) {
+            return; // Unloaded while we waited.
+        }
         let name = record.name.clone();
         let state = match self.load_record(tenant, record).await {
             Ok(revision) => {
@@ -598,7 +611,7 @@ impl Serving {
             .insert((tenant.clone(), name), state);
     }
 
-    async fn load_record(
+    pub(crate) async fn load_record(
         &self,
         tenant: &TenantId,
         record: RevisionRecord,
@@ -643,7 +656,7 @@ impl Serving {
             .await
     }
 
-    fn publish(&self, tenant: &TenantId, revision: Arc<Revision>) {
+    pub(crate) fn publish(&self, tenant: &TenantId, revision: Arc<Revision>) {
         let name = revision.name().to_owned();
         self.live.rcu(|table| {
             let mut table = Table::clone(table);

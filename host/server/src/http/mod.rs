@@ -106,6 +106,9 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v2/models/{name}/versions/{version}/ready" { get On(A::DeploymentRead) => oip::version_ready }
         "/v2/models/{name}/infer" { post On(A::DeploymentPredict) => oip::infer }
         "/v2/models/{name}/versions/{version}/infer" { post On(A::DeploymentPredict) => oip::infer_version }
+        "/v2/repository/index" { post On(A::DeploymentList) => oip::repository::index }
+        "/v2/repository/models/{name}/load" { post On(A::DeploymentLoad) => oip::repository::load }
+        "/v2/repository/models/{name}/unload" { post On(A::DeploymentUnload) => oip::repository::unload }
         "/v1/whoami" { get AnyKey => tenants::whoami }
         "/v1/plugins" { get On(A::PluginList) => plugins::list, post Asks(A::PluginPush) => plugins::push }
         "/v1/plugins/{name}" { get On(A::PluginRead) => plugins::versions }

@@ -3,6 +3,8 @@
 //! A model is a deployment here, and its versions are revisions. What clients read first is in
 //! `/v2`: only extensions that are there are listed.
 
+pub(super) mod repository;
+
 use std::sync::Arc;
 
 use axum::body::Body;
