@@ -16,6 +16,8 @@ mod bad_input;
 mod cli;
 mod drift;
 mod first_light;
+mod grpc_client;
+mod grpc_tensors;
 mod harness;
 mod operation;
 mod restart;

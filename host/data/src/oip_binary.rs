@@ -127,16 +127,8 @@ fn read_elements(
             )
             .map_err(|e: DecodeError| e.in_row(row));
         };
-        if field.data_type == DataType::Text && std::str::from_utf8(bytes).is_err() {
-            return refuse(
-                code::INVALID_UTF8,
-                "the column is text and the bytes are not UTF-8",
-            )
-            .map_err(|e: DecodeError| e.in_row(row));
-        }
-        if list.push(bytes).is_none() {
-            return refuse(code::TOO_LARGE, "more than 4 GiB of text or bytes");
-        }
+        list.push_element(field.data_type, bytes)
+            .map_err(|e| e.in_row(row))?;
         rest = after;
     }
     if rest.is_empty() {
@@ -146,6 +138,22 @@ fn read_elements(
             code::BAD_TENSOR,
             format!("{} bytes lie behind the last of {elements} elements", rest.len()),
         )
+    }
+}
+
+impl VarLen {
+    /// Append an element of `BYTES` to a column of this type.
+    pub(crate) fn push_element(&mut self, data_type: DataType, bytes: &[u8]) -> Result<(), DecodeError> {
+        if data_type == DataType::Text && std::str::from_utf8(bytes).is_err() {
+            return refuse(
+                code::INVALID_UTF8,
+                "the column is text and the bytes are not UTF-8",
+            );
+        }
+        match self.push(bytes) {
+            Some(()) => Ok(()),
+            None => refuse(code::TOO_LARGE, "more than 4 GiB of text or bytes"),
+        }
     }
 }
 

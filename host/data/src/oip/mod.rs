@@ -23,12 +23,14 @@
 //! # Binary tensors
 //!
 //! [`oip_binary`](crate::oip_binary) reads requests with the binary tensor extension, and
-//! [`encode_response`] answers in it where [`OutputChoice::binary`] asks for it.
+//! [`encode_response`] answers in it where [`OutputChoice::binary`] asks for it. [`decode_tensors`]
+//! takes the inputs of a request that isn't JSON at all.
 
 mod data;
 mod input;
 mod request;
 mod response;
+mod tensors;
 
 use serde_json::{Map, Value};
 
@@ -36,9 +38,10 @@ use crate::batch::Batch;
 use crate::codec::{DecodeError, code, refuse};
 use crate::schema::Schema;
 
-pub use request::decode_request;
 pub(crate) use request::decode_with_tensors;
+pub use request::{check_id, decode_request};
 pub use response::{Encoded, ResponseHead, encode_request, encode_response};
+pub use tensors::{Contents, Tensor, TensorData, decode_tensors};
 
 /// The parameter that tells how bytes are written in JSON.
 const CONTENT_TYPE: &str = "content_type";

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::auth::MaybeCaller;
 use super::{Context, json};
-use crate::config::file::ReadyPolicy;
 
 #[derive(Serialize)]
 struct Live {
@@ -43,12 +42,7 @@ pub(crate) async fn live() -> Response {
 pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): MaybeCaller) -> Response {
     let draining = context.app.is_draining();
     let states = context.app.serving.load_states();
-    let waits = |state: &LoadState| match state {
-        LoadState::Loading => true,
-        LoadState::Failed(_) => context.app.ready == ReadyPolicy::All,
-        LoadState::Ready | LoadState::Unloaded(_) | LoadState::Reloading => false,
-    };
-    let ready = !draining && !states.values().any(waits);
+    let ready = context.app.is_ready();
     let sees = |tenant: &TenantId| {
         context.app.developer.is_some()
             || caller

@@ -1,20 +1,20 @@
-//! The HTTP edge: routes, and what is common to them.
+//! The HTTP edge: routes, and what is common to them; [`crate::grpc`] is the other edge.
 //!
-//! This crate is the only one that knows HTTP. A handler decodes, calls `caisson-serving` or
+//! This crate is the only one that knows HTTP and gRPC. A handler decodes, calls `caisson-serving` or
 //! `caisson-registry`, and encodes; it decides nothing about predictions itself.
 
 mod audit;
-mod auth;
-mod body;
+pub(crate) mod auth;
+pub(crate) mod body;
 mod deployments;
-mod error;
+pub(crate) mod error;
 mod extract;
 mod health;
 mod keys;
 pub(crate) mod listener;
 mod model_life;
 mod models;
-mod oip;
+pub(crate) mod oip;
 mod plugins;
 mod policies;
 mod predict;
@@ -33,6 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
+use crate::grpc;
 pub(crate) use audit::STREAMS_MAX;
 use auth::{Caller, Rule};
 use error::ApiError;
@@ -196,11 +197,15 @@ async fn close_while_draining(State(context): State<Context>, mut response: Resp
     response
 }
 
-async fn no_route(uri: Uri) -> ApiError {
+async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
+    if grpc::is_call(&headers) {
+        return grpc::unimplemented();
+    }
     ApiError::not_found(format!(
         "there is no route `{}`; the README lists them",
         uri.path()
     ))
+    .into_response()
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
@@ -212,7 +217,7 @@ async fn wrong_method(method: Method, uri: Uri) -> ApiError {
 }
 
 /// A handler panicked: a defect of ours, answered like any other so that the connection lives.
-fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
+pub(crate) fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
     let cause = cause
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -3,15 +3,16 @@
 //! A model is a deployment here, and its versions are revisions. What clients read first is in
 //! `/v2`: only extensions that are there are listed.
 
-pub(super) mod repository;
+pub(crate) mod repository;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use caisson_data::oip::{self, NanPolicy, ResponseHead};
+use caisson_data::oip::{self, InferRequest, NanPolicy, ResponseHead};
 use caisson_data::{DecodeLimits, Field, Schema, oip_binary};
 use caisson_registry::TenantId;
 use caisson_serving::{CallOptions, Revision};
@@ -25,40 +26,56 @@ use super::{Context, body, json};
 /// Bytes of the JSON part, where binary tensors follow it.
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
+/// What a server says of itself.
 #[derive(Serialize)]
-struct ServerMetadata {
-    name: &'static str,
-    version: &'static str,
-    extensions: &'static [&'static str],
+pub(crate) struct ServerMetadata {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) extensions: &'static [&'static str],
 }
+
+/// What this one says.
+pub(crate) const SERVER: ServerMetadata = ServerMetadata {
+    name: "caisson",
+    version: env!("CARGO_PKG_VERSION"),
+    extensions: &["binary_tensor_data"],
+};
 
 /// What the server is.
 pub(crate) async fn server_metadata() -> Response {
-    json(
-        StatusCode::OK,
-        &ServerMetadata {
-            name: "caisson",
-            version: env!("CARGO_PKG_VERSION"),
-            extensions: &["binary_tensor_data"],
-        },
-    )
+    json(StatusCode::OK, &SERVER)
 }
 
+/// What clients learn of a deployment before they call it.
 #[derive(Serialize)]
-struct ModelMetadata<'a> {
-    name: &'a str,
-    versions: [String; 1],
-    platform: &'static str,
-    inputs: Vec<TensorMetadata<'a>>,
-    outputs: Vec<TensorMetadata<'a>>,
+pub(crate) struct ModelMetadata<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) versions: [String; 1],
+    pub(crate) platform: &'static str,
+    pub(crate) inputs: Vec<TensorMetadata<'a>>,
+    pub(crate) outputs: Vec<TensorMetadata<'a>>,
 }
 
+impl<'a> ModelMetadata<'a> {
+    /// That of a revision.
+    pub(crate) fn of(revision: &'a Revision) -> Self {
+        Self {
+            name: revision.name(),
+            versions: [revision.number().to_string()],
+            platform: "caisson_pipeline",
+            inputs: TensorMetadata::of(revision.input()),
+            outputs: TensorMetadata::of(revision.output()),
+        }
+    }
+}
+
+/// One input or output.
 #[derive(Serialize)]
-struct TensorMetadata<'a> {
-    name: &'a str,
-    datatype: &'static str,
+pub(crate) struct TensorMetadata<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) datatype: &'static str,
     /// -1 for the rows, then the column's own shape.
-    shape: Vec<i64>,
+    pub(crate) shape: Vec<i64>,
 }
 
 impl<'a> TensorMetadata<'a> {
@@ -78,14 +95,7 @@ impl<'a> TensorMetadata<'a> {
 }
 
 fn metadata(revision: &Revision) -> Response {
-    let body = ModelMetadata {
-        name: revision.name(),
-        versions: [revision.number().to_string()],
-        platform: "caisson_pipeline",
-        inputs: TensorMetadata::of(revision.input()),
-        outputs: TensorMetadata::of(revision.output()),
-    };
-    json(StatusCode::OK, &body)
+    json(StatusCode::OK, &ModelMetadata::of(revision))
 }
 
 /// Inputs and outputs of a deployment.
@@ -184,7 +194,8 @@ async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> 
     };
     // Before the work: an output that isn't there needs no prediction.
     let outputs = request.choose_outputs(revision.output())?;
-    let prediction = revision.predict(request.batch, CallOptions::default()).await?;
+    let options = call_options(&request)?;
+    let prediction = revision.predict(request.batch, options).await?;
     let version = revision.number().to_string();
     let head = ResponseHead {
         model_name: revision.name(),
@@ -209,6 +220,31 @@ async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> 
     Ok(response)
 }
 
+/// What a request's parameters say of how it is run: `priority`, and `timeout` in microseconds.
+///
+/// # Errors
+///
+/// 400 for one that isn't a number as it should be.
+pub(crate) fn call_options(request: &InferRequest) -> Result<CallOptions, ApiError> {
+    let number = |name: &str| match request.parameters.get(name) {
+        None => Ok(0),
+        Some(value) => value.as_u64().ok_or_else(|| {
+            ApiError::bad_request(
+                "bad-parameter",
+                format!("the parameter `{name}` must be an integer, 0 or more"),
+            )
+        }),
+    };
+    Ok(CallOptions {
+        // Past the last level there is none that waits longer.
+        priority: u32::try_from(number("priority")?).unwrap_or(u32::MAX),
+        timeout: match number("timeout")? {
+            0 => None,
+            microseconds => Some(Duration::from_micros(microseconds)),
+        },
+    })
+}
+
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
     let Some(value) = headers.get(JSON_LENGTH) else {
         return Ok(None);
@@ -228,7 +264,7 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
 
 impl Context {
     /// The live revision, if it is the one of this number.
-    fn live_version(
+    pub(crate) fn live_version(
         &self,
         tenant: &TenantId,
         name: &str,
@@ -241,7 +277,7 @@ impl Context {
         Err(ApiError::not_found(format!(
             "`{name}` serves revision {}, not `{}`",
             revision.number(),
-            version.escape_debug()
+            caisson_registry::shown(version)
         )))
     }
 }

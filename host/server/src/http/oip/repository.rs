@@ -75,12 +75,7 @@ pub(crate) async fn load(
     body: Body,
 ) -> Result<Response, ApiError> {
     let wish: Wish = read(&headers, body).await?;
-    if let Some(parameter) = wish.parameters.keys().next() {
-        return Err(unknown(
-            parameter,
-            "change a deployment with POST /v1/deployments",
-        ));
-    }
+    check_load(wish.parameters.keys())?;
     let revision = context.app.serving.load_again(caller.tenant(), &name).await?;
     let version = revision.number().to_string();
     Ok(json(
@@ -98,14 +93,39 @@ pub(crate) async fn unload(
     body: Body,
 ) -> Result<Response, ApiError> {
     let wish: Wish = read(&headers, body).await?;
-    if let Some(parameter) = wish.parameters.keys().find(|key| *key != UNLOAD_DEPENDENTS) {
-        return Err(unknown(parameter, "an unload takes none but `unload_dependents`"));
-    }
+    check_unload(wish.parameters.keys())?;
     context.app.serving.unload(caller.tenant(), &name).await?;
     Ok(json(
         StatusCode::OK,
         &serde_json::json!({"name": name, "state": RepositoryState::Unavailable}),
     ))
+}
+
+/// Refuse parameters of a load, of which there are none here.
+///
+/// # Errors
+///
+/// 400, with the first.
+pub(crate) fn check_load<'a>(mut parameters: impl Iterator<Item = &'a String>) -> Result<(), ApiError> {
+    parameters.next().map_or(Ok(()), |parameter| {
+        Err(unknown(
+            parameter,
+            "change a deployment with POST /v1/deployments",
+        ))
+    })
+}
+
+/// Refuse parameters of an unload but the one that means nothing here.
+///
+/// # Errors
+///
+/// 400, with the first.
+pub(crate) fn check_unload<'a>(mut parameters: impl Iterator<Item = &'a String>) -> Result<(), ApiError> {
+    parameters
+        .find(|key| *key != UNLOAD_DEPENDENTS)
+        .map_or(Ok(()), |parameter| {
+            Err(unknown(parameter, "an unload takes none but `unload_dependents`"))
+        })
 }
 
 fn unknown(parameter: &str, instead: &str) -> ApiError {

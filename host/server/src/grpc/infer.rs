@@ -1,0 +1,109 @@
+//! `ModelInfer`: from a message to a batch, and from a prediction to a message.
+//!
+//! An answer has the form of its request: raw for raw, typed lists for typed lists. Outputs in FP16 or
+//! BF16, which have no list, make the whole answer raw.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use caisson_data::oip::{InferRequest, OutputChoice, RequestedOutput, check_id, decode_tensors};
+use caisson_data::{Batch, DecodeError, DecodeLimits, Schema};
+use caisson_serving::Revision;
+use serde_json::{Map, Value};
+
+use super::contents;
+use super::proto::infer_parameter::ParameterChoice;
+use super::proto::{InferParameter, ModelInferRequest, ModelInferResponse};
+use crate::http::error::ApiError;
+use crate::http::oip::call_options;
+
+/// Predict for the tensors of a message.
+///
+/// # Errors
+///
+/// What isn't right with the request, as over REST; what the revision fails with; an output whose type
+/// can't say that a value is missing.
+pub(super) async fn infer(
+    revision: &Arc<Revision>,
+    message: ModelInferRequest,
+    limits: &DecodeLimits,
+) -> Result<ModelInferResponse, ApiError> {
+    let is_raw = !message.raw_input_contents.is_empty();
+    let request = decode(revision.input(), message, limits)?;
+    let options = call_options(&request)?;
+    // Before the work: an output that isn't there needs no prediction.
+    let outputs = request.choose_outputs(revision.output())?;
+    let prediction = revision.predict(request.batch, options).await?;
+    let mut answer = ModelInferResponse {
+        model_name: revision.name().to_owned(),
+        model_version: revision.number().to_string(),
+        id: request.id.unwrap_or_default(),
+        ..ModelInferResponse::default()
+    };
+    encode(&mut answer, &prediction.batch, &outputs, is_raw)?;
+    Ok(answer)
+}
+
+fn decode(
+    schema: &Arc<Schema>,
+    message: ModelInferRequest,
+    limits: &DecodeLimits,
+) -> Result<InferRequest, DecodeError> {
+    check_id(&message.id)?;
+    let tensors = contents::inputs(&message.inputs, &message.raw_input_contents)?;
+    Ok(InferRequest {
+        batch: decode_tensors(schema, tensors, limits)?,
+        id: Some(message.id).filter(|id| !id.is_empty()),
+        parameters: parameters(message.parameters),
+        outputs: message
+            .outputs
+            .into_iter()
+            .map(|output| RequestedOutput {
+                name: output.name,
+                parameters: parameters(output.parameters),
+            })
+            .collect(),
+    })
+}
+
+/// Parameters as JSON has them.
+fn parameters(parameters: HashMap<String, InferParameter>) -> Map<String, Value> {
+    let value = |parameter: InferParameter| match parameter.parameter_choice? {
+        ParameterChoice::BoolParam(value) => Some(Value::from(value)),
+        ParameterChoice::Int64Param(value) => Some(Value::from(value)),
+        ParameterChoice::StringParam(value) => Some(Value::from(value)),
+        ParameterChoice::DoubleParam(value) => Some(Value::from(value)),
+        ParameterChoice::Uint64Param(value) => Some(Value::from(value)),
+    };
+    parameters
+        .into_iter()
+        .filter_map(|(name, parameter)| Some((name, value(parameter)?)))
+        .collect()
+}
+
+fn encode(
+    answer: &mut ModelInferResponse,
+    batch: &Batch,
+    outputs: &[OutputChoice],
+    is_raw: bool,
+) -> Result<(), DecodeError> {
+    let columns: Vec<_> = outputs
+        .iter()
+        .filter_map(|output| batch.column(output.column))
+        .collect();
+    let is_raw = is_raw
+        || columns
+            .iter()
+            .any(|column| contents::is_raw_only(column.field().data_type));
+    for column in &columns {
+        contents::check_missing(column)?;
+        let mut output = contents::head(column);
+        if is_raw {
+            answer.raw_output_contents.push(contents::raw(column));
+        } else {
+            output.contents = Some(contents::typed(column));
+        }
+        answer.outputs.push(output);
+    }
+    Ok(())
+}
