@@ -57,6 +57,8 @@ pub struct Server {
     child: Child,
     client: Keyed,
     pub address: String,
+    /// The port of gRPC alone, if there is one.
+    pub grpc: Option<String>,
     pub data: tempfile::TempDir,
 }
 
@@ -147,9 +149,16 @@ impl Server {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        let grpc = flags.contains(&"--grpc-listen").then(|| {
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            line.trim()
+                .strip_prefix("listening for gRPC on ")
+                .unwrap()
+                .to_owned()
+        });
         let url = line
             .trim()
             .strip_prefix("listening on ")
@@ -160,6 +169,7 @@ impl Server {
             child,
             client: Keyed { url, key: None },
             address,
+            grpc,
             data,
         };
         let start = Instant::now();

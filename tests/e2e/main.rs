@@ -16,6 +16,7 @@ mod bad_input;
 mod cli;
 mod drift;
 mod first_light;
+mod grpc;
 mod grpc_client;
 mod grpc_tensors;
 mod harness;

@@ -127,8 +127,7 @@ fn read_elements(
             )
             .map_err(|e: DecodeError| e.in_row(row));
         };
-        list.push_element(field.data_type, bytes)
-            .map_err(|e| e.in_row(row))?;
+        put_element(list, field, bytes).map_err(|e| e.in_row(row))?;
         rest = after;
     }
     if rest.is_empty() {
@@ -141,20 +140,18 @@ fn read_elements(
     }
 }
 
-impl VarLen {
-    /// Append an element of `BYTES` to a column of this type.
-    pub(crate) fn push_element(&mut self, data_type: DataType, bytes: &[u8]) -> Result<(), DecodeError> {
-        if data_type == DataType::Text && std::str::from_utf8(bytes).is_err() {
-            return refuse(
-                code::INVALID_UTF8,
-                "the column is text and the bytes are not UTF-8",
-            );
-        }
-        match self.push(bytes) {
-            Some(()) => Ok(()),
-            None => refuse(code::TOO_LARGE, "more than 4 GiB of text or bytes"),
-        }
+/// Append an element of `BYTES` to a column.
+pub(crate) fn put_element(list: &mut VarLen, field: &Field, bytes: &[u8]) -> Result<(), DecodeError> {
+    if field.data_type == DataType::Text && std::str::from_utf8(bytes).is_err() {
+        return refuse(
+            code::INVALID_UTF8,
+            "the column is text and the bytes are not UTF-8",
+        );
     }
+    if list.push(bytes).is_none() {
+        return refuse(code::TOO_LARGE, "more than 4 GiB of text or bytes");
+    }
+    Ok(())
 }
 
 /// Append the tensor of a column, elements of missing rows included.

@@ -11,6 +11,7 @@ use super::input::Inputs;
 use crate::batch::{Batch, Values};
 use crate::builder::Destination;
 use crate::codec::{DecodeError, DecodeLimits, code, out_of_range, refuse};
+use crate::oip_binary::put_element;
 use crate::schema::{DataType, Field, Schema};
 
 /// One input.
@@ -134,8 +135,7 @@ impl Contents<'_> {
                 list.offsets.reserve(self.bytes.len());
                 list.data.reserve(self.bytes.iter().map(|e| e.len()).sum());
                 for (at, element) in self.bytes.iter().enumerate() {
-                    list.push_element(field.data_type, element)
-                        .map_err(|e| e.in_row(at / row_elements))?;
+                    put_element(list, field, element).map_err(|e| e.in_row(at / row_elements))?;
                 }
                 return Ok(());
             }

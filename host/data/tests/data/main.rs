@@ -11,5 +11,6 @@ mod builder;
 mod csv;
 mod oip;
 mod oip_bad;
+mod oip_tensors;
 mod rows;
 mod support;

@@ -21,7 +21,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, post_service};
 use caisson_access::Action;
 use tonic::codec::CompressionEncoding;
@@ -29,6 +29,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::http::auth::Rule;
+use crate::http::error::ApiError;
 use crate::http::{self, Context, auth, body};
 use proto::grpc_inference_service_server::GrpcInferenceServiceServer;
 
@@ -160,7 +161,11 @@ pub(crate) fn routes(context: &Context, message_bytes_max: usize) -> anyhow::Res
 ///
 /// As of [`routes`].
 pub(crate) fn router(context: &Context, message_bytes_max: usize) -> anyhow::Result<Router> {
-    Ok(routes(context, message_bytes_max)?.fallback(async |_: Request| unimplemented()))
+    let alone = async |request: Request| match is_call(request.headers()) {
+        true => unimplemented(),
+        false => ApiError::not_found("on this port there is gRPC alone").into_response(),
+    };
+    Ok(routes(context, message_bytes_max)?.fallback(alone))
 }
 
 /// Is this a gRPC call?
