@@ -8,6 +8,7 @@
 //!
 //! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
 
+mod batching;
 mod build;
 mod call;
 mod error;
@@ -23,6 +24,7 @@ mod spec;
 mod stage;
 mod turns;
 
+pub use batching::{BatchingSpec, QueueSpec};
 pub use call::CallOptions;
 pub use error::{Fault, Kind, ServingError};
 pub use first_run::FirstRun;

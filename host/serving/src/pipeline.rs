@@ -171,7 +171,12 @@ impl Pipeline {
         }
     }
 
-    async fn validate(&self, batch: &Batch) -> Result<Vec<Violation>, ServingError> {
+    /// Every validator on a request's rows: what only warns.
+    ///
+    /// # Errors
+    ///
+    /// Every `reject` violation together; or the first validator that failed.
+    pub(crate) async fn validate(&self, batch: &Batch) -> Result<Vec<Violation>, ServingError> {
         let mut warnings = Vec::new();
         let mut rejects = Vec::new();
         let mut refused_by: Option<Arc<str>> = None;

@@ -21,6 +21,7 @@ use caisson_registry::{
 use caisson_sandbox::{Meter, Sandbox};
 use serde::Serialize;
 
+use crate::batching::{self, Batcher};
 use crate::build::{self, Built, Earlier};
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
@@ -30,7 +31,7 @@ use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
-use crate::spec::DeploymentSpec;
+use crate::spec::{DeploymentSpec, MonitorTarget};
 use crate::turns::Turns;
 
 /// What a [`Serving`] is put together from.
@@ -88,7 +89,8 @@ fn internal(error: impl ToString) -> ServingError {
 pub struct Revision {
     record: RevisionRecord,
     spec: DeploymentSpec,
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
+    batcher: Option<Arc<Batcher>>,
     monitors: Vec<Monitor>,
     plan: Plan,
     sandbox: Sandbox,
@@ -102,6 +104,21 @@ pub struct Revision {
 impl Revision {
     fn new(parts: &Parts, tenant: &TenantId, built: Built, mut record: RevisionRecord) -> Self {
         let (owner, name) = (tenant.to_string(), record.name.clone());
+        let pipeline = Arc::new(built.pipeline);
+        let meter = parts.meters.of(tenant);
+        let rules = built.spec.batching.rules(built.spec.predictor.is_some());
+        let batcher = rules.map(|rules| {
+            let (sandbox, meter, pipeline) =
+                (parts.sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
+            let run: batching::Run = Box::new(move |batch| {
+                let (sandbox, meter, pipeline) = (sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
+                Box::pin(async move {
+                    let run = async move { pipeline.run_to(MonitorTarget::Predictions, batch).await };
+                    sandbox.fair(&meter, run).await
+                })
+            });
+            Batcher::new(rules, runs_max(), run, counts(&owner, &name))
+        });
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
@@ -112,11 +129,12 @@ impl Revision {
             seconds: metrics::histogram!("caisson_request_seconds", "tenant" => owner, "deployment" => name),
             record,
             spec: built.spec,
-            pipeline: built.pipeline,
+            pipeline,
+            batcher,
             monitors: built.monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
-            meter: parts.meters.of(tenant),
+            meter,
         }
     }
 
@@ -178,19 +196,44 @@ impl Revision {
     pub async fn predict(
         self: &Arc<Self>,
         batch: Batch,
-        _options: CallOptions,
+        options: CallOptions,
     ) -> Result<Prediction, ServingError> {
         let start = Instant::now();
         self.requests.increment(1);
         self.rows.increment(batch.rows() as u64);
-        let this = Arc::clone(self);
-        let call = async move { this.pipeline.predict(batch).await };
-        let result = self.sandbox.fair(&self.meter, call).await;
+        let result = match self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
+            Some(batcher) => self.predict_with_others(batcher, batch, options).await,
+            None => {
+                let pipeline = Arc::clone(&self.pipeline);
+                let call = async move { pipeline.predict(batch).await };
+                self.sandbox.fair(&self.meter, call).await
+            }
+        };
         self.seconds.record(start.elapsed());
         if result.is_err() {
             self.failures.increment(1);
         }
         result
+    }
+
+    async fn predict_with_others(
+        &self,
+        batcher: &Arc<Batcher>,
+        batch: Batch,
+        options: CallOptions,
+    ) -> Result<Prediction, ServingError> {
+        let (batch, warnings) = if self.pipeline.validators.is_empty() {
+            (batch, Vec::new())
+        } else {
+            let pipeline = Arc::clone(&self.pipeline);
+            let call = async move {
+                let warnings = pipeline.validate(&batch).await?;
+                Ok::<_, ServingError>((batch, warnings))
+            };
+            self.sandbox.fair(&self.meter, call).await?
+        };
+        let batch = batcher.submit(batch, options).await?;
+        Ok(Prediction { batch, warnings })
     }
 
     /// Every monitor's report on a batch of the input schema.
@@ -212,6 +255,24 @@ impl Revision {
         let this = Arc::clone(self);
         let call = async move { monitor::check_all(&this.pipeline, &this.monitors, current).await };
         self.sandbox.fair(&self.meter, call).await
+    }
+}
+
+/// Runs of one revision at the same time: more than cores only take turns.
+fn runs_max() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn counts(tenant: &str, deployment: &str) -> batching::Counts {
+    let labels = [
+        ("tenant", tenant.to_owned()),
+        ("deployment", deployment.to_owned()),
+    ];
+    batching::Counts {
+        rows: metrics::histogram!("caisson_batch_rows", &labels),
+        waited: metrics::histogram!("caisson_queue_seconds", &labels),
+        split: metrics::counter!("caisson_batch_splits_total", &labels),
+        refused: metrics::counter!("caisson_queue_refusals_total", &labels),
     }
 }
 

@@ -19,6 +19,8 @@
 //!   - {plugin: customer-value@1.0.0}
 //! monitors:
 //!   - {name: recency-ks, plugin: ks@0.1.0, on: input, config: {...}}
+//! batching:
+//!   max_batch_size: 64
 //! ```
 //!
 //! Unknown keys are errors everywhere: a misspelt limit must not be a limit that isn't there.
@@ -28,6 +30,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use caisson_data::{Field, Schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::batching::BatchingSpec;
 
 /// Stages in one list of a deployment. Each costs its own instance on every request, so a longer
 /// chain is a design to rethink rather than to run.
@@ -67,6 +71,9 @@ pub struct DeploymentSpec {
     /// Drift checks, fitted on the model version's baseline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monitors: Vec<MonitorSpec>,
+    /// How requests share runs.
+    #[serde(default, skip_serializing_if = "BatchingSpec::is_default")]
+    pub batching: BatchingSpec,
 }
 
 /// How a column is written, for the JSON Schema of the file.
@@ -377,6 +384,7 @@ impl DeploymentSpec {
         if self.input.is_empty() {
             return fail("input: a deployment needs at least one input column".into());
         }
+        self.batching.check(self.predictor.is_some()).map_err(SpecError)?;
         if self.monitors.len() > MONITORS_MAX {
             return fail(format!(
                 "monitors: {} monitors; at most {MONITORS_MAX} are allowed",

@@ -1,0 +1,350 @@
+//! Requests that are there at the same time share a run of the pipeline.
+//!
+//! Transforms and models are pure by row, so the rows of several requests may go through them
+//! together; each caller gets its own back. All requests of a revision have one schema, and which
+//! outputs a caller wants is chosen after the run, so nothing that differs is ever mixed. Validators,
+//! which may look at all rows of a request, run before, each request by itself.
+//!
+//! A run starts as soon as there is a request and a core for it. The runner first lets every task that is
+//! ready have its turn, once: requests that have arrived come along, and on an idle server that costs
+//! a microsecond and waits for nobody. While runs are under way the next requests gather by themselves.
+//!
+//! What one request does stays with it: when a shared run fails, each request of it runs again
+//! alone, and gets its own answer or its own error. A caller that goes away is left out of the next
+//! run; the run under way goes on unless all have gone.
+
+mod queue;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use caisson_data::Batch;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{timeout, timeout_at};
+
+use crate::call::CallOptions;
+use crate::error::{Kind, ServingError};
+use queue::{Now, Queue, Rules, Waiting};
+
+pub use spec::{BatchingSpec, QueueSpec};
+
+/// Tokio's timers count milliseconds; what is shorter is waited for by turns of the scheduler, each of
+/// which takes in what has arrived meanwhile.
+const TIMER_MIN: Duration = Duration::from_millis(1);
+/// How often the queue is looked through while a run takes long.
+const SWEEP_EVERY: Duration = Duration::from_millis(10);
+
+/// Runs a batch through the pipeline.
+pub(crate) type Run = Box<dyn Fn(Batch) -> BoxFuture<'static, Result<Batch, ServingError>> + Send + Sync>;
+
+type Answer = Result<Batch, ServingError>;
+
+/// What is counted of the runs.
+pub(crate) struct Counts {
+    /// Rows of each run.
+    pub(crate) rows: metrics::Histogram,
+    /// Seconds that each request waited.
+    pub(crate) waited: metrics::Histogram,
+    /// Shared runs that failed.
+    pub(crate) split: metrics::Counter,
+    /// Requests that were refused because the queue was full or their time was over.
+    pub(crate) refused: metrics::Counter,
+}
+
+/// The queue and the runs of one revision.
+pub(crate) struct Batcher {
+    state: Mutex<State>,
+    /// Rows came while a runner waits for some.
+    more: Notify,
+    rows_max: usize,
+    delayed: bool,
+    runners_max: usize,
+    run: Run,
+    counts: Counts,
+}
+
+struct State {
+    queue: Queue<Request>,
+    /// Runners under way.
+    runners: usize,
+    /// One of them is about to take what is there.
+    gathering: bool,
+}
+
+struct Request {
+    batch: Batch,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl std::fmt::Debug for Batcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batcher").finish_non_exhaustive()
+    }
+}
+
+impl Batcher {
+    /// At most `runners_max` runs at the same time.
+    pub(crate) fn new(rules: Rules, runners_max: usize, run: Run, counts: Counts) -> Arc<Self> {
+        Arc::new(Self {
+            rows_max: rules.rows_max,
+            delayed: !rules.delay.is_zero(),
+            state: Mutex::new(State {
+                queue: Queue::new(rules),
+                runners: 0,
+                gathering: false,
+            }),
+            more: Notify::new(),
+            runners_max: runners_max.max(1),
+            run,
+            counts,
+        })
+    }
+
+    /// May a request of so many rows share a run?
+    pub(crate) fn takes(&self, rows: usize) -> bool {
+        (1..=self.rows_max).contains(&rows)
+    }
+
+    /// Run these rows, with those of others.
+    ///
+    /// # Errors
+    ///
+    /// What the pipeline gives for these rows; [`Kind::Busy`] where the queue is full or their time
+    /// is over.
+    pub(crate) async fn submit(self: &Arc<Self>, batch: Batch, options: CallOptions) -> Answer {
+        let (answer, wait) = oneshot::channel();
+        let rows = batch.rows();
+        let starts = {
+            let mut state = self.lock();
+            let request = Request { batch, answer };
+            let now = Instant::now();
+            if state
+                .queue
+                .push(request, rows, options.priority, options.timeout, now)
+                .is_err()
+            {
+                let waiting = state.queue.len();
+                drop(state);
+                self.counts.refused.increment(1);
+                return Err(queue_full(waiting));
+            }
+            let starts = !state.gathering && state.runners < self.runners_max;
+            if starts {
+                state.runners += 1;
+                state.gathering = true;
+            } else if self.delayed {
+                self.more.notify_one();
+            }
+            starts
+        };
+        if starts {
+            self.start();
+        }
+        wait.await.unwrap_or_else(|_| {
+            Err(ServingError::new(
+                Kind::Internal,
+                "internal",
+                "the run ended without an answer",
+            ))
+        })
+    }
+
+    fn start(self: &Arc<Self>) {
+        tokio::spawn(Arc::clone(self).work());
+    }
+
+    /// Take what is there and run it, until there is nothing or another runner is about to.
+    async fn work(self: Arc<Self>) {
+        loop {
+            tokio::task::yield_now().await;
+            let Some(group) = self.gather().await else {
+                return;
+            };
+            let mut serve = pin!(self.serve(group));
+            while timeout(SWEEP_EVERY, serve.as_mut()).await.is_err() {
+                self.sweep();
+            }
+            let mut state = self.lock();
+            if state.gathering || state.queue.len() == 0 {
+                state.runners -= 1;
+                return;
+            }
+            state.gathering = true;
+        }
+    }
+
+    /// The requests of the next run; `None` when there are none, and the runner has been counted out.
+    async fn gather(self: &Arc<Self>) -> Option<Vec<Waiting<Request>>> {
+        loop {
+            let now = Instant::now();
+            let (expired, next, another) = {
+                let mut state = self.lock();
+                let expired = state.queue.expired(now, |request| request.answer.is_closed());
+                let next = match state.queue.now(now) {
+                    Now::Wait(until) => Err(until),
+                    Now::Nothing => {
+                        state.runners -= 1;
+                        state.gathering = false;
+                        Ok(None)
+                    }
+                    Now::Run(rows) => {
+                        state.gathering = false;
+                        Ok(Some(state.queue.take(rows)))
+                    }
+                };
+                let another =
+                    matches!(next, Ok(Some(_))) && state.queue.len() > 0 && state.runners < self.runners_max;
+                if another {
+                    state.runners += 1;
+                    state.gathering = true;
+                }
+                (expired, next, another)
+            };
+            if another {
+                self.start();
+            }
+            self.refuse(expired, now);
+            let until = match next {
+                Ok(group) => return group,
+                Err(until) => until,
+            };
+            if until.saturating_duration_since(now) < TIMER_MIN {
+                tokio::task::yield_now().await;
+            } else {
+                // Elapsed or more rows: either way there is something to look at.
+                let _ = timeout_at(until.into(), self.more.notified()).await;
+            }
+        }
+    }
+
+    /// Answer those whose time is over while all runners are busy.
+    fn sweep(&self) {
+        let now = Instant::now();
+        let expired = self
+            .lock()
+            .queue
+            .expired(now, |request| request.answer.is_closed());
+        self.refuse(expired, now);
+    }
+
+    fn refuse(&self, expired: Vec<Waiting<Request>>, now: Instant) {
+        for waiting in expired {
+            self.counts.refused.increment(1);
+            // Whoever left doesn't want it.
+            let _ = waiting.what.answer.send(Err(queue_timeout(now - waiting.since)));
+        }
+    }
+
+    async fn serve(&self, mut group: Vec<Waiting<Request>>) {
+        let now = Instant::now();
+        for waiting in &group {
+            self.counts.waited.record(now - waiting.since);
+        }
+        let rows = group.iter().map(|w| w.rows).sum::<usize>();
+        self.counts.rows.record(rows as f64);
+        if group.len() == 1 {
+            if let Some(waiting) = group.pop() {
+                self.alone(waiting.what).await;
+            }
+            return;
+        }
+        let batches: Vec<&Batch> = group.iter().map(|w| &w.what.batch).collect();
+        let together = match Batch::concat(&batches) {
+            Ok(batch) => {
+                self.run_while_wanted(batch, group.iter_mut().map(|w| &mut w.what.answer))
+                    .await
+            }
+            // Each may still fit alone.
+            Err(_) => Some(Err(ServingError::new(
+                Kind::Internal,
+                "internal",
+                "joining requests",
+            ))),
+        };
+        match together {
+            None => {}
+            Some(Ok(batch)) if batch.rows() == rows => {
+                let mut start = 0;
+                for waiting in group {
+                    let part = batch.slice_rows(start..start + waiting.rows);
+                    start += waiting.rows;
+                    let part = part.map_err(|e| {
+                        ServingError::new(Kind::Internal, "internal", format!("splitting a shared run: {e}"))
+                    });
+                    // Whoever left doesn't want it.
+                    let _ = waiting.what.answer.send(part);
+                }
+            }
+            Some(_) => {
+                self.counts.split.increment(1);
+                join_all(group.into_iter().map(|waiting| self.alone(waiting.what))).await;
+            }
+        }
+    }
+
+    async fn alone(&self, request: Request) {
+        let Request { batch, mut answer } = request;
+        if let Some(given) = self.run_while_wanted(batch, std::iter::once(&mut answer)).await {
+            // Whoever left doesn't want it.
+            let _ = answer.send(given);
+        }
+    }
+
+    /// Run until done, or until everybody has gone: then `None`.
+    async fn run_while_wanted<'a>(
+        &self,
+        batch: Batch,
+        wanted_by: impl Iterator<Item = &'a mut oneshot::Sender<Answer>>,
+    ) -> Option<Answer> {
+        // A panic is a defect of ours; it must not take the runner with it.
+        let run = AssertUnwindSafe((self.run)(batch)).catch_unwind();
+        let mut run = pin!(run);
+        let mut waiting: Vec<_> = wanted_by.collect();
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = run.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer.unwrap_or_else(|_| {
+                    Err(ServingError::new(Kind::Internal, "internal", "a run panicked"))
+                })));
+            }
+            waiting.retain_mut(|answer| answer.poll_closed(cx).is_pending());
+            if waiting.is_empty() {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn queue_full(waiting: usize) -> ServingError {
+    ServingError::new(
+        Kind::Busy,
+        "queue-full",
+        format!("{waiting} requests wait for this deployment already; try again later"),
+    )
+}
+
+fn queue_timeout(waited: Duration) -> ServingError {
+    ServingError::new(
+        Kind::Busy,
+        "queue-timeout",
+        format!(
+            "the request's turn had not come after {} ms; try again later",
+            waited.as_millis()
+        ),
+    )
+}
