@@ -117,13 +117,13 @@ fn every_method_answers() {
             .into_inner()
             .config
             .unwrap();
-        assert_eq!((config.name.as_str(), config.max_batch_size), ("clipped", 64));
+        assert_eq!((config.name.as_str(), config.max_batch_size), ("clipped", 65_536));
         let input = &config.input[0];
         assert_eq!(
             (input.name.as_str(), input.data_type()),
             ("x", DataType::TypeFp32)
         );
-        assert_eq!((&input.dims[..], input.optional), (&[1][..], true));
+        assert_eq!((&input.dims[..], input.optional), (&[][..], true));
         assert_eq!(config.output[0].name, "x");
         assert!(matches!(
             config.scheduling_choice,

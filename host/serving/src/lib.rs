@@ -22,6 +22,7 @@ mod repository;
 mod serving;
 mod spec;
 mod stage;
+mod statistics;
 mod turns;
 
 pub use batching::{BatchingSpec, QueueSpec};
@@ -39,4 +40,5 @@ pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
     PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
 };
+pub use statistics::{Spent, Statistics, StatisticsReading};
 pub use turns::Turns;

@@ -32,6 +32,7 @@ use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
 use crate::spec::{DeploymentSpec, MonitorTarget};
+use crate::statistics::Statistics;
 use crate::turns::Turns;
 
 /// What a [`Serving`] is put together from.
@@ -91,6 +92,7 @@ pub struct Revision {
     spec: DeploymentSpec,
     pipeline: Arc<Pipeline>,
     batcher: Option<Arc<Batcher>>,
+    statistics: Arc<Statistics>,
     monitors: Vec<Monitor>,
     plan: Plan,
     sandbox: Sandbox,
@@ -106,18 +108,25 @@ impl Revision {
         let (owner, name) = (tenant.to_string(), record.name.clone());
         let pipeline = Arc::new(built.pipeline);
         let meter = parts.meters.of(tenant);
+        let statistics = Arc::new(Statistics::default());
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
         let batcher = rules.map(|rules| {
             let (sandbox, meter, pipeline) =
                 (parts.sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
+            let counted = Arc::clone(&statistics);
             let run: batching::Run = Box::new(move |batch| {
                 let (sandbox, meter, pipeline) = (sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
+                let counted = Arc::clone(&counted);
                 Box::pin(async move {
+                    let start = Instant::now();
                     let run = async move { pipeline.run_to(MonitorTarget::Predictions, batch).await };
-                    sandbox.fair(&meter, run).await
+                    let result = sandbox.fair(&meter, run).await;
+                    counted.ran(start.elapsed());
+                    result
                 })
             });
-            Batcher::new(rules, runs_max(), run, counts(&owner, &name))
+            let counts = counts(&owner, &name, Arc::clone(&statistics));
+            Batcher::new(rules, runs_max(), run, counts)
         });
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
@@ -131,6 +140,7 @@ impl Revision {
             spec: built.spec,
             pipeline,
             batcher,
+            statistics,
             monitors: built.monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
@@ -178,6 +188,11 @@ impl Revision {
         &self.plan
     }
 
+    /// What it has done since it began to serve.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
     /// The columns that a caller sends.
     pub fn input(&self) -> &Arc<Schema> {
         self.pipeline.input()
@@ -199,17 +214,21 @@ impl Revision {
         options: CallOptions,
     ) -> Result<Prediction, ServingError> {
         let start = Instant::now();
+        let rows = batch.rows();
         self.requests.increment(1);
-        self.rows.increment(batch.rows() as u64);
+        self.rows.increment(rows as u64);
         let result = match self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
             Some(batcher) => self.predict_with_others(batcher, batch, options).await,
             None => {
                 let pipeline = Arc::clone(&self.pipeline);
                 let call = async move { pipeline.predict(batch).await };
-                self.sandbox.fair(&self.meter, call).await
+                let result = self.sandbox.fair(&self.meter, call).await;
+                self.statistics.ran(start.elapsed());
+                result
             }
         };
         self.seconds.record(start.elapsed());
+        self.statistics.ended(rows, start.elapsed(), result.is_ok());
         if result.is_err() {
             self.failures.increment(1);
         }
@@ -263,7 +282,7 @@ fn runs_max() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn counts(tenant: &str, deployment: &str) -> batching::Counts {
+fn counts(tenant: &str, deployment: &str, statistics: Arc<Statistics>) -> batching::Counts {
     let labels = [
         ("tenant", tenant.to_owned()),
         ("deployment", deployment.to_owned()),
@@ -273,6 +292,7 @@ fn counts(tenant: &str, deployment: &str) -> batching::Counts {
         waited: metrics::histogram!("caisson_queue_seconds", &labels),
         split: metrics::counter!("caisson_batch_splits_total", &labels),
         refused: metrics::counter!("caisson_queue_refusals_total", &labels),
+        statistics,
     }
 }
 

@@ -135,7 +135,7 @@ impl Contents<'_> {
                 list.offsets.reserve(self.bytes.len());
                 list.data.reserve(self.bytes.iter().map(|e| e.len()).sum());
                 for (at, element) in self.bytes.iter().enumerate() {
-                    put_element(list, field, element).map_err(|e| e.in_row(at / row_elements))?;
+                    put_element(list, field, element).map_err(|e| e.in_element(at, row_elements))?;
                 }
                 return Ok(());
             }
@@ -144,7 +144,7 @@ impl Contents<'_> {
             ($own:expr, $list:expr) => {
                 for (at, (own, &element)) in $own.iter_mut().zip($list).enumerate() {
                     *own = element.try_into().map_err(|_| {
-                        out_of_range(field.data_type, &element.to_string()).in_row(at / row_elements)
+                        out_of_range(field.data_type, &element.to_string()).in_element(at, row_elements)
                     })?;
                 }
             };

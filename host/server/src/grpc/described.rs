@@ -48,7 +48,10 @@ impl From<Config<'_>> for ModelConfig {
         let dims = |tensor: &Tensor<'_>| tensor.dims.iter().map(|&d| i64::from(d)).collect();
         let versions = config.version_policy.specific.versions;
         let specific = Specific {
-            versions: versions.iter().map(|&v| i64::try_from(v).unwrap_or(i64::MAX)).collect(),
+            versions: versions
+                .iter()
+                .map(|&v| i64::try_from(v).unwrap_or(i64::MAX))
+                .collect(),
         };
         Self {
             name: config.name.to_owned(),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use caisson_data::oip::{InferRequest, OutputChoice, RequestedOutput, check_id, decode_tensors};
 use caisson_data::{Batch, DecodeError, DecodeLimits, Schema};
@@ -15,7 +16,7 @@ use super::contents;
 use super::proto::infer_parameter::ParameterChoice;
 use super::proto::{InferParameter, ModelInferRequest, ModelInferResponse};
 use crate::http::error::ApiError;
-use crate::http::oip::call_options;
+use crate::http::oip::parameters::Parameters;
 
 /// Predict for the tensors of a message.
 ///
@@ -28,12 +29,16 @@ pub(super) async fn infer(
     message: ModelInferRequest,
     limits: &DecodeLimits,
 ) -> Result<ModelInferResponse, ApiError> {
+    let start = Instant::now();
     let is_raw = !message.raw_input_contents.is_empty();
     let request = decode(revision.input(), message, limits)?;
-    let options = call_options(&request)?;
-    // Before the work: an output that isn't there needs no prediction.
+    // Before the work: what can't be answered needs no prediction.
+    let parameters = Parameters::of(&request)?;
     let outputs = request.choose_outputs(revision.output())?;
-    let prediction = revision.predict(request.batch, options).await?;
+    revision.statistics().decoded(start.elapsed());
+    let prediction = revision.predict(request.batch, parameters.options).await?;
+
+    let start = Instant::now();
     let mut answer = ModelInferResponse {
         model_name: revision.name().to_owned(),
         model_version: revision.number().to_string(),
@@ -41,6 +46,7 @@ pub(super) async fn infer(
         ..ModelInferResponse::default()
     };
     encode(&mut answer, &prediction.batch, &outputs, is_raw)?;
+    revision.statistics().encoded(start.elapsed());
     Ok(answer)
 }
 

@@ -8,6 +8,7 @@
 
 mod contents;
 mod deadline;
+mod described;
 mod health;
 mod infer;
 mod message;

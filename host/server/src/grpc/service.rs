@@ -1,18 +1,20 @@
 //! The methods of the inference service.
 
-use caisson_access::Action;
+use std::sync::Arc;
+
+use caisson_access::{Action, Resource};
 use caisson_data::DecodeLimits;
-use caisson_serving::Revision;
+use caisson_serving::{RepositoryState, Revision};
 use tonic::{Request, Response, Status};
 
 use super::infer;
 use super::proto::grpc_inference_service_server::GrpcInferenceService;
-use super::proto::model_metadata_response::TensorMetadata;
 use super::proto::repository_index_response::ModelIndex;
 use super::proto::*;
+use crate::http::Context;
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
-use crate::http::{Context, oip};
+use crate::http::oip::{Named, config, metadata, repository, statistics};
 
 /// Bytes of a decoded batch for each byte of a message, as of [`DecodeLimits::default`]: columns that
 /// are left out take room, too.
@@ -41,18 +43,9 @@ impl Inference {
     }
 
     /// The revision that a call about one deployment means, if its caller may do this to it.
-    fn revision(
-        &self,
-        caller: &Caller,
-        action: Action,
-        name: &str,
-        version: &str,
-    ) -> Result<std::sync::Arc<Revision>, ApiError> {
-        caller.allow(action, name)?;
-        match version {
-            "" => self.context.live(caller.tenant(), name),
-            version => self.context.live_version(caller.tenant(), name, version),
-        }
+    fn revision(&self, caller: &Caller, action: Action, named: &Named) -> Result<Arc<Revision>, ApiError> {
+        caller.allow(action, &named.name)?;
+        self.context.named(caller.tenant(), named)
     }
 }
 
@@ -64,17 +57,6 @@ fn opened<T>(mut request: Request<T>) -> Result<(Caller, T), ApiError> {
             "a method wants a caller, and its rule has none",
         )),
     }
-}
-
-fn tensors(metadata: Vec<oip::TensorMetadata<'_>>) -> Vec<TensorMetadata> {
-    metadata
-        .into_iter()
-        .map(|tensor| TensorMetadata {
-            name: tensor.name.to_owned(),
-            datatype: tensor.datatype.to_owned(),
-            shape: tensor.shape,
-        })
-        .collect()
 }
 
 #[tonic::async_trait]
@@ -99,12 +81,7 @@ impl GrpcInferenceService for Inference {
         &self,
         _: Request<ServerMetadataRequest>,
     ) -> Result<Response<ServerMetadataResponse>, Status> {
-        let server = oip::SERVER;
-        Ok(Response::new(ServerMetadataResponse {
-            name: server.name.to_owned(),
-            version: server.version.to_owned(),
-            extensions: server.extensions.iter().map(|&e| e.to_owned()).collect(),
-        }))
+        Ok(Response::new(metadata::SERVER.into()))
     }
 
     async fn model_ready(
@@ -112,7 +89,7 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let (caller, ModelReadyRequest { name, version }) = opened(request)?;
-        let ready = match self.revision(&caller, Action::DeploymentRead, &name, &version) {
+        let ready = match self.revision(&caller, Action::DeploymentRead, &named(name, version)) {
             Ok(_) => true,
             // It is there, and loading, unloaded or broken.
             Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => false,
@@ -126,28 +103,20 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
         let (caller, ModelMetadataRequest { name, version }) = opened(request)?;
-        let revision = self.revision(&caller, Action::DeploymentRead, &name, &version)?;
-        let metadata = oip::ModelMetadata::of(&revision);
-        Ok(Response::new(ModelMetadataResponse {
-            name: metadata.name.to_owned(),
-            versions: metadata.versions.into(),
-            platform: metadata.platform.to_owned(),
-            inputs: tensors(metadata.inputs),
-            outputs: tensors(metadata.outputs),
-        }))
+        let revision = self.revision(&caller, Action::DeploymentRead, &named(name, version))?;
+        Ok(Response::new(metadata::ModelMetadata::of(&revision).into()))
     }
 
     async fn model_infer(
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        let (caller, message) = opened(request)?;
-        let revision = self.revision(
-            &caller,
-            Action::DeploymentPredict,
-            &message.model_name,
-            &message.model_version,
-        )?;
+        let (caller, mut message) = opened(request)?;
+        let named = named(
+            std::mem::take(&mut message.model_name),
+            std::mem::take(&mut message.model_version),
+        );
+        let revision = self.revision(&caller, Action::DeploymentPredict, &named)?;
         let answer = infer::infer(&revision, message, &self.limits).await?;
         Ok(Response::new(answer))
     }
@@ -157,8 +126,10 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelConfigRequest>,
     ) -> Result<Response<ModelConfigResponse>, Status> {
         let (caller, ModelConfigRequest { name, version }) = opened(request)?;
-        let _revision = self.revision(&caller, Action::DeploymentRead, &name, &version)?;
-        Err(Status::unimplemented(""))
+        let revision = self.revision(&caller, Action::DeploymentRead, &named(name, version))?;
+        Ok(Response::new(ModelConfigResponse {
+            config: Some(config::config(&revision).into()),
+        }))
     }
 
     async fn model_statistics(
@@ -166,8 +137,16 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
         let (caller, ModelStatisticsRequest { name, version }) = opened(request)?;
-        let _ = (caller, name, version);
-        Err(Status::unimplemented(""))
+        let revisions = if name.is_empty() {
+            caller.allow(Action::DeploymentList, Resource::ANY_NAME)?;
+            self.context.app.serving.list(caller.tenant())
+        } else {
+            vec![self.revision(&caller, Action::DeploymentRead, &named(name, version))?]
+        };
+        let of = |revision: &Arc<Revision>| statistics::ModelStatistics::of(revision).into();
+        Ok(Response::new(ModelStatisticsResponse {
+            model_stats: revisions.iter().map(of).collect(),
+        }))
     }
 
     async fn repository_index(
@@ -178,7 +157,7 @@ impl GrpcInferenceService for Inference {
         let entries = self.context.app.serving.repository_index(caller.tenant());
         let models = entries
             .into_iter()
-            .filter(|entry| !ready || entry.state == caisson_serving::RepositoryState::Ready)
+            .filter(|entry| !ready || entry.state == RepositoryState::Ready)
             .map(|entry| ModelIndex {
                 name: entry.name,
                 version: entry.version.map(|number| number.to_string()).unwrap_or_default(),
@@ -194,9 +173,9 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let (caller, message) = opened(request)?;
-        let name = named(message.model_name, message.repository_name);
+        let name = model_of(message.model_name, message.repository_name);
         caller.allow(Action::DeploymentLoad, &name)?;
-        oip::repository::check_load(message.parameters.keys())?;
+        repository::check_load(message.parameters.keys())?;
         self.context
             .app
             .serving
@@ -214,9 +193,9 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let (caller, message) = opened(request)?;
-        let name = named(message.model_name, message.repository_name);
+        let name = model_of(message.model_name, message.repository_name);
         caller.allow(Action::DeploymentUnload, &name)?;
-        oip::repository::check_unload(message.parameters.keys())?;
+        repository::check_unload(message.parameters.keys())?;
         self.context
             .app
             .serving
@@ -230,7 +209,15 @@ impl GrpcInferenceService for Inference {
     }
 }
 
+/// What a message is about; the live version where it names none.
+fn named(name: String, version: String) -> Named {
+    Named {
+        name,
+        version: Some(version).filter(|version| !version.is_empty()),
+    }
+}
+
 /// KServe's message has the name where Triton's has that of a repository, of which there is one.
-fn named(model: String, repository: String) -> String {
+fn model_of(model: String, repository: String) -> String {
     if model.is_empty() { repository } else { model }
 }

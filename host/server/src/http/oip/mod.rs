@@ -1,283 +1,47 @@
-//! The Open Inference Protocol, version 2, over REST.
+//! The Open Inference Protocol, version 2, over REST, with the extensions that [`metadata`] lists.
 //!
-//! A model is a deployment here, and its versions are revisions. What clients read first is in
-//! `/v2`: only extensions that are there are listed.
+//! A model is a deployment here, and its versions are revisions: the one that is live can be named. Every
+//! error is a JSON object whose `error` is a string, for that is what clients read.
 
+pub(crate) mod config;
+pub(crate) mod infer;
+pub(crate) mod metadata;
+pub(crate) mod parameters;
 pub(crate) mod repository;
+pub(crate) mod statistics;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use caisson_data::oip::{self, InferRequest, NanPolicy, ResponseHead};
-use caisson_data::{DecodeLimits, Field, Schema, oip_binary};
 use caisson_registry::TenantId;
-use caisson_serving::{CallOptions, Revision};
-use serde::Serialize;
+use caisson_serving::Revision;
+use serde::Deserialize;
 
-use super::auth::Caller;
+use super::Context;
 use super::error::ApiError;
-use super::extract::Path;
-use super::{Context, body, json};
 
-/// Bytes of the JSON part, where binary tensors follow it.
-const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
-
-/// What a server says of itself.
-#[derive(Serialize)]
-pub(crate) struct ServerMetadata {
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) extensions: &'static [&'static str],
-}
-
-/// What this one says.
-pub(crate) const SERVER: ServerMetadata = ServerMetadata {
-    name: "caisson",
-    version: env!("CARGO_PKG_VERSION"),
-    extensions: &["binary_tensor_data"],
-};
-
-/// What the server is.
-pub(crate) async fn server_metadata() -> Response {
-    json(StatusCode::OK, &SERVER)
-}
-
-/// What clients learn of a deployment before they call it.
-#[derive(Serialize)]
-pub(crate) struct ModelMetadata<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) versions: [String; 1],
-    pub(crate) platform: &'static str,
-    pub(crate) inputs: Vec<TensorMetadata<'a>>,
-    pub(crate) outputs: Vec<TensorMetadata<'a>>,
-}
-
-impl<'a> ModelMetadata<'a> {
-    /// That of a revision.
-    pub(crate) fn of(revision: &'a Revision) -> Self {
-        Self {
-            name: revision.name(),
-            versions: [revision.number().to_string()],
-            platform: "caisson_pipeline",
-            inputs: TensorMetadata::of(revision.input()),
-            outputs: TensorMetadata::of(revision.output()),
-        }
-    }
-}
-
-/// One input or output.
-#[derive(Serialize)]
-pub(crate) struct TensorMetadata<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) datatype: &'static str,
-    /// -1 for the rows, then the column's own shape.
-    pub(crate) shape: Vec<i64>,
-}
-
-impl<'a> TensorMetadata<'a> {
-    fn of(schema: &'a Schema) -> Vec<Self> {
-        schema.fields().iter().map(Self::of_field).collect()
-    }
-
-    fn of_field(field: &'a Field) -> Self {
-        Self {
-            name: &field.name,
-            datatype: field.data_type.oip_name(),
-            shape: std::iter::once(-1)
-                .chain(field.shape.iter().map(|&d| i64::from(d)))
-                .collect(),
-        }
-    }
-}
-
-fn metadata(revision: &Revision) -> Response {
-    json(StatusCode::OK, &ModelMetadata::of(revision))
-}
-
-/// Inputs and outputs of a deployment.
-pub(crate) async fn model_metadata(
-    State(context): State<Context>,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<Response, ApiError> {
-    Ok(metadata(&*context.live(caller.tenant(), &name)?))
-}
-
-/// The same, of the revision that is live.
-pub(crate) async fn version_metadata(
-    State(context): State<Context>,
-    caller: Caller,
-    Path((name, version)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
-    Ok(metadata(&*context.live_version(
-        caller.tenant(),
-        &name,
-        &version,
-    )?))
-}
-
-#[derive(Serialize)]
-struct ModelReady<'a> {
-    name: &'a str,
-    ready: bool,
-}
-
-/// 200 when the deployment serves.
-pub(crate) async fn model_ready(
-    State(context): State<Context>,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<Response, ApiError> {
-    context.live(caller.tenant(), &name)?;
-    Ok(json(
-        StatusCode::OK,
-        &ModelReady {
-            name: &name,
-            ready: true,
-        },
-    ))
-}
-
-/// 200 when that revision serves.
-pub(crate) async fn version_ready(
-    State(context): State<Context>,
-    caller: Caller,
-    Path((name, version)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
-    context.live_version(caller.tenant(), &name, &version)?;
-    Ok(json(
-        StatusCode::OK,
-        &ModelReady {
-            name: &name,
-            ready: true,
-        },
-    ))
-}
-
-/// Predict for tensors.
-pub(crate) async fn infer(
-    State(context): State<Context>,
-    caller: Caller,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    infer_on(&context.live(caller.tenant(), &name)?, &headers, body).await
-}
-
-/// Predict for tensors with the revision that is live.
-pub(crate) async fn infer_version(
-    State(context): State<Context>,
-    caller: Caller,
-    Path((name, version)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    infer_on(
-        &context.live_version(caller.tenant(), &name, &version)?,
-        &headers,
-        body,
-    )
-    .await
-}
-
-async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let bytes = body::read(headers, body, body::PREDICT_BYTES_MAX).await?;
-    let limits = DecodeLimits::default();
-    let request = match json_length(headers)? {
-        None => oip::decode_request(revision.input(), &bytes, &limits)?,
-        Some(length) => oip_binary::decode_request(revision.input(), &bytes, length, &limits)?,
-    };
-    // Before the work: an output that isn't there needs no prediction.
-    let outputs = request.choose_outputs(revision.output())?;
-    let options = call_options(&request)?;
-    let prediction = revision.predict(request.batch, options).await?;
-    let version = revision.number().to_string();
-    let head = ResponseHead {
-        model_name: revision.name(),
-        model_version: Some(&version),
-        id: request.id.as_deref(),
-    };
-    let encoded = oip::encode_response(&head, &prediction.batch, &outputs, NanPolicy::Null);
-    let media = if encoded.json_bytes.is_some() {
-        "application/octet-stream"
-    } else {
-        "application/json"
-    };
-    let mut response = (StatusCode::OK, encoded.body).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    if let Some(length) = encoded.json_bytes {
-        response
-            .headers_mut()
-            .insert(JSON_LENGTH, HeaderValue::from(length));
-    }
-    Ok(response)
-}
-
-/// What a request's parameters say of how it is run: `priority`, and `timeout` in microseconds.
-///
-/// # Errors
-///
-/// 400 for one that isn't a number as it should be.
-pub(crate) fn call_options(request: &InferRequest) -> Result<CallOptions, ApiError> {
-    let number = |name: &str| match request.parameters.get(name) {
-        None => Ok(0),
-        Some(value) => value.as_u64().ok_or_else(|| {
-            ApiError::bad_request(
-                "bad-parameter",
-                format!("the parameter `{name}` must be an integer, 0 or more"),
-            )
-        }),
-    };
-    Ok(CallOptions {
-        // Past the last level there is none that waits longer.
-        priority: u32::try_from(number("priority")?).unwrap_or(u32::MAX),
-        timeout: match number("timeout")? {
-            0 => None,
-            microseconds => Some(Duration::from_micros(microseconds)),
-        },
-    })
-}
-
-fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
-    let Some(value) = headers.get(JSON_LENGTH) else {
-        return Ok(None);
-    };
-    value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .map(Some)
-        .ok_or_else(|| {
-            ApiError::bad_request(
-                "bad-request",
-                format!("header {JSON_LENGTH} is no number of bytes"),
-            )
-        })
+/// The model in a path, `/v2/models/{name}` with or without `/versions/{version}`.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) version: Option<String>,
 }
 
 impl Context {
-    /// The live revision, if it is the one of this number.
-    pub(crate) fn live_version(
-        &self,
-        tenant: &TenantId,
-        name: &str,
-        version: &str,
-    ) -> Result<std::sync::Arc<Revision>, ApiError> {
-        let revision = self.live(tenant, name)?;
-        if revision.number().to_string() == version {
-            return Ok(revision);
+    /// The live revision of a model, if it is the one that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// 404 for no such model or another version; 503 while it loads.
+    pub(crate) fn named(&self, tenant: &TenantId, named: &Named) -> Result<Arc<Revision>, ApiError> {
+        let revision = self.live(tenant, &named.name)?;
+        match &named.version {
+            Some(version) if *version != revision.number().to_string() => Err(ApiError::not_found(format!(
+                "`{}` serves revision {}, not `{}`",
+                named.name,
+                revision.number(),
+                caisson_registry::shown(version)
+            ))),
+            _ => Ok(revision),
         }
-        Err(ApiError::not_found(format!(
-            "`{name}` serves revision {}, not `{}`",
-            revision.number(),
-            caisson_registry::shown(version)
-        )))
     }
 }
