@@ -151,6 +151,12 @@ impl Server {
         let mut line = String::new();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         said.read_line(&mut line).unwrap();
+        let url = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| panic!("the server did not start: {line:?}"))
+            .to_owned();
+        let address = url.strip_prefix("http://").unwrap().to_owned();
         let grpc = flags.contains(&"--grpc-listen").then(|| {
             let mut line = String::new();
             said.read_line(&mut line).unwrap();
@@ -159,12 +165,6 @@ impl Server {
                 .unwrap()
                 .to_owned()
         });
-        let url = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap_or_else(|| panic!("the server did not start: {line:?}"))
-            .to_owned();
-        let address = url.strip_prefix("http://").unwrap().to_owned();
         let server = Self {
             child,
             client: Keyed { url, key: None },
