@@ -109,7 +109,7 @@ fn every_type_comes_back_in_the_form_it_was_sent_in() {
                 (answer.model_name.as_str(), answer.model_version.as_str()),
                 (*name, "1")
             );
-            assert_eq!(answer.raw_output_contents, [bytes.clone()], "{name}");
+            assert_eq!(answer.raw_output_contents, std::slice::from_ref(bytes), "{name}");
             let output = &answer.outputs[0];
             assert_eq!((output.name.as_str(), output.datatype.as_str()), ("x", *datatype));
             assert_eq!((&output.shape[..], &output.contents), (&[2][..], &None), "{name}");
