@@ -4,6 +4,7 @@
 //! run finds every part in place by its content.
 
 mod args;
+mod clients;
 mod demo;
 mod deny;
 mod guests;
