@@ -104,27 +104,18 @@ fn deploy(api: &Api) -> Result<()> {
         .iter()
         .map(|name| json!({"name": name, "type": name}))
         .collect();
-    for (name, input, model) in [
-        ("identity", json!(numbers), true),
-        ("strings", json!([{"name": "text", "type": "text"}]), true),
-        (
-            "gbc",
-            json!([{"name": "input", "type": "fp32", "shape": [30]}]),
-            true,
-        ),
-        (
-            "echo",
-            json!([{"name": "grid", "type": "int16", "shape": [2, 3]}, {"name": "blobs", "type": "bytes", "shape": [2]}]),
-            false,
-        ),
+    let model = |name: &str, input: Value| json!({"name": name, "input": input, "model": {"name": name, "version": 1}});
+    let grid = json!({"name": "grid", "type": "int16", "shape": [2, 3]});
+    let blobs = json!({"name": "blobs", "type": "bytes", "shape": [2]});
+    for spec in [
+        model("identity", json!(numbers)),
+        model("strings", json!([{"name": "text", "type": "text"}])),
+        model("gbc", json!([{"name": "input", "type": "fp32", "shape": [30]}])),
+        json!({"name": "echo", "input": [grid, blobs]}),
     ] {
-        let mut spec = json!({"name": name, "input": input});
-        if model {
-            spec["model"] = json!({"name": name, "version": 1});
-        }
         api.post_json("/v1/deployments", &spec)?
             .ok()
-            .with_context(|| name.to_owned())?;
+            .with_context(|| spec.to_string())?;
     }
     Ok(())
 }
