@@ -1,10 +1,10 @@
-//! `cargo xtask test`: set-up, then every test.
+//! `cargo xtask test`: set-up, then every test: our own, public clients, kills.
 
 use anyhow::{Result, bail};
 use caisson_plugin_build::Route;
 
 use crate::args::KILLS;
-use crate::{cargo, kill_test, onnxruntime, root, setup};
+use crate::{cargo, clients, kill_test, onnxruntime, root, setup};
 
 /// Run the tests of the whole workspace, or of what `pass` says.
 pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
@@ -26,7 +26,9 @@ pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
     };
     cargo_run(wasm, &[runner, all].concat(), &[])?;
     // With the program that those tests have built.
-    kill_test::run(&root().join("target/debug/caisson"), KILLS, None)?;
+    let program = root().join("target/debug/caisson");
+    clients::run(&program)?;
+    kill_test::run(&program, KILLS, None)?;
     cargo_run(wasm, &["test", "--workspace", "--doc", "--quiet"], &[])
 }
 

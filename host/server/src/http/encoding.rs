@@ -28,8 +28,10 @@ const RATIO_FREE_BYTES: u64 = 1 << 20;
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Answers below this fit into one packet as they are.
 const COMPRESS_BYTES_MIN: usize = 1024;
-/// The fastest level: tensors hardly compress, and text does so at any level.
-const LEVEL: u32 = 1;
+/// Fast levels: tensors hardly compress, and text does so at any. Level 1 of zlib-rs is faster still and
+/// leaves a list of small integers as long as it is.
+const ZLIB_LEVEL: u32 = 3;
+const ZSTD_LEVEL: i32 = 1;
 
 /// A content coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,15 +166,18 @@ pub(crate) async fn encode(
         return Ok((body, None));
     };
     let meter = Arc::clone(meter);
-    let compressed = blocking(move || {
+    blocking(move || {
         let start = Instant::now();
         let compressed = compress(coding, &body);
         meter.add_cpu(start.elapsed());
-        compressed
+        match compressed.map_err(ApiError::internal)? {
+            shorter if shorter.len() < body.len() => {
+                Ok((shorter, Some(HeaderValue::from_static(coding.name()))))
+            }
+            _ => Ok((body, None)),
+        }
     })
     .await?
-    .map_err(ApiError::internal)?;
-    Ok((compressed, Some(HeaderValue::from_static(coding.name()))))
 }
 
 /// The coding that `Accept-Encoding` likes best, if it likes none better than plain.
@@ -209,16 +214,16 @@ fn compress(coding: Coding, body: &[u8]) -> std::io::Result<Vec<u8>> {
     let out = Vec::with_capacity(body.len() / 2);
     match coding {
         Coding::Gzip => {
-            let mut encoder = GzEncoder::new(out, Compression::new(LEVEL));
+            let mut encoder = GzEncoder::new(out, Compression::new(ZLIB_LEVEL));
             encoder.write_all(body)?;
             encoder.finish()
         }
         Coding::Deflate => {
-            let mut encoder = ZlibEncoder::new(out, Compression::new(LEVEL));
+            let mut encoder = ZlibEncoder::new(out, Compression::new(ZLIB_LEVEL));
             encoder.write_all(body)?;
             encoder.finish()
         }
-        Coding::Zstd => zstd::encode_all(body, LEVEL as i32),
+        Coding::Zstd => zstd::encode_all(body, ZSTD_LEVEL),
     }
 }
 
