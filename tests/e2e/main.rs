@@ -12,11 +12,14 @@
 )]
 
 mod admin;
+mod attacks;
 mod bad_input;
 mod cli;
 mod drift;
 mod first_light;
 mod harness;
+mod http_edges;
+mod limits;
 mod oip;
 mod oip_repository;
 mod oip_wire;
@@ -24,5 +27,6 @@ mod operation;
 mod restart;
 mod sandbox;
 mod sdk_readme;
+mod streaming;
 mod switch;
 mod tenants;

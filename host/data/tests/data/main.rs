@@ -12,4 +12,5 @@ mod csv;
 mod oip;
 mod oip_bad;
 mod rows;
+mod streams;
 mod support;

@@ -68,6 +68,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
             let app = Arc::clone(&app);
             async move { app.load_all().await }
         });
+        let sweeping = tokio::spawn(Arc::clone(&app).sweep());
         let context = http::Context::new(Arc::clone(&app), metrics);
         let router = http::router(context);
         let stop = async {
@@ -83,8 +84,14 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
                 () = signals.next() => {}
             }
         };
-        listener::serve(listener, router, stop, settings.grace).await;
+        let limits = listener::Limits {
+            connections_per_peer: settings.connections_per_peer_max,
+            write_timeout: settings.write_timeout,
+            grace: settings.grace,
+        };
+        listener::serve(listener, router, stop, limits).await;
         loading.abort();
+        sweeping.abort();
         tracing::info!("stopped");
         Ok(())
     })

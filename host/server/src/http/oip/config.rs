@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_data::{DataType, DecodeLimits, Schema};
 use caisson_serving::{DeploymentSpec, Revision};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::auth::Caller;
@@ -14,8 +15,8 @@ use super::super::extract::Path;
 use super::super::{Context, json};
 use super::Named;
 
-#[derive(Serialize)]
-struct Config<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelConfig<'a> {
     name: &'a str,
     platform: &'static str,
     backend: &'static str,
@@ -23,25 +24,25 @@ struct Config<'a> {
     /// Rows that one request may have, which is what clients take it for; how many go through the
     /// stages together is `dynamic_batching`'s own.
     max_batch_size: usize,
-    input: Vec<Tensor<'a>>,
-    output: Vec<Tensor<'a>>,
+    input: Vec<ConfigTensor<'a>>,
+    output: Vec<ConfigTensor<'a>>,
     /// Absent where requests never share a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     dynamic_batching: Option<DynamicBatching<'a>>,
 }
 
-#[derive(Serialize)]
-struct VersionPolicy {
-    specific: Specific,
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct VersionPolicy {
+    specific: ServedVersions,
 }
 
-#[derive(Serialize)]
-struct Specific {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ServedVersions {
     versions: [u64; 1],
 }
 
-#[derive(Serialize)]
-struct Tensor<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ConfigTensor<'a> {
     name: &'a str,
     data_type: &'static str,
     /// Without the rows.
@@ -49,8 +50,8 @@ struct Tensor<'a> {
     optional: bool,
 }
 
-#[derive(Serialize)]
-struct DynamicBatching<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DynamicBatching<'a> {
     preferred_batch_size: &'a [u32],
     max_queue_delay_microseconds: u64,
     priority_levels: u32,
@@ -73,10 +74,10 @@ impl<'a> DynamicBatching<'a> {
     }
 }
 
-fn tensors(schema: &Schema) -> Vec<Tensor<'_>> {
+fn tensors(schema: &Schema) -> Vec<ConfigTensor<'_>> {
     let fields = schema.fields().iter();
     fields
-        .map(|field| Tensor {
+        .map(|field| ConfigTensor {
             name: &field.name,
             data_type: triton_type(field.data_type),
             dims: &field.shape,
@@ -104,13 +105,13 @@ fn triton_type(data_type: DataType) -> &'static str {
     }
 }
 
-fn config(revision: &Revision) -> Config<'_> {
-    Config {
+fn config(revision: &Revision) -> ModelConfig<'_> {
+    ModelConfig {
         name: revision.name(),
         platform: "caisson_pipeline",
         backend: "caisson",
         version_policy: VersionPolicy {
-            specific: Specific {
+            specific: ServedVersions {
                 versions: [revision.number()],
             },
         },

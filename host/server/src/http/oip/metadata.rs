@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_data::{Field, Schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::auth::Caller;
@@ -27,8 +28,8 @@ const EXTENSIONS: [&str; 6] = [
     "statistics",
 ];
 
-#[derive(Serialize)]
-struct ServerMetadata {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ServerMetadata {
     name: &'static str,
     version: &'static str,
     extensions: [&'static str; EXTENSIONS.len()],
@@ -46,8 +47,8 @@ pub(crate) async fn server() -> Response {
     )
 }
 
-#[derive(Serialize)]
-struct ModelMetadata<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelMetadata<'a> {
     name: &'a str,
     versions: [String; 1],
     platform: &'static str,
@@ -55,8 +56,8 @@ struct ModelMetadata<'a> {
     outputs: Vec<TensorMetadata<'a>>,
 }
 
-#[derive(Serialize)]
-struct TensorMetadata<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TensorMetadata<'a> {
     name: &'a str,
     datatype: &'static str,
     /// -1 for the rows, then the column's own shape.
@@ -96,8 +97,8 @@ pub(crate) async fn model(
     Ok(json(StatusCode::OK, &body))
 }
 
-#[derive(Serialize)]
-struct ModelReady<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelReady<'a> {
     name: &'a str,
     ready: bool,
 }

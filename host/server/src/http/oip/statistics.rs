@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_serving::{Revision, Spent};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::auth::Caller;
@@ -12,13 +13,13 @@ use super::super::extract::Path;
 use super::super::{Context, json};
 use super::Named;
 
-#[derive(Serialize)]
-struct Answer {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct StatisticsAnswer {
     model_stats: Vec<ModelStatistics>,
 }
 
-#[derive(Serialize)]
-struct ModelStatistics {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelStatistics {
     name: String,
     version: String,
     /// Milliseconds since 1970.
@@ -32,15 +33,15 @@ struct ModelStatistics {
     batch_stats: [(); 0],
 }
 
-#[derive(Serialize)]
-struct InferenceStatistics {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct InferenceStatistics {
     success: Spent,
     fail: Spent,
     queue: Spent,
     compute_input: Spent,
     compute_infer: Spent,
     compute_output: Spent,
-    /// Nothing is answered from a cache.
+    /// Answers that were kept, where the deployment keeps any.
     cache_hit: Spent,
     cache_miss: Spent,
 }
@@ -61,8 +62,8 @@ impl ModelStatistics {
                 compute_input: read.input,
                 compute_infer: read.run,
                 compute_output: read.output,
-                cache_hit: Spent::default(),
-                cache_miss: Spent::default(),
+                cache_hit: read.hit,
+                cache_miss: read.miss,
             },
             batch_stats: [],
         }
@@ -76,7 +77,7 @@ pub(crate) async fn show(
     Path(named): Path<Named>,
 ) -> Result<Response, ApiError> {
     let revision = context.named(caller.tenant(), &named)?;
-    let body = Answer {
+    let body = StatisticsAnswer {
         model_stats: vec![ModelStatistics::of(&revision)],
     };
     Ok(json(StatusCode::OK, &body))
@@ -89,5 +90,5 @@ pub(crate) async fn all(State(context): State<Context>, caller: Caller) -> Respo
         .iter()
         .map(|revision| ModelStatistics::of(revision))
         .collect();
-    json(StatusCode::OK, &Answer { model_stats })
+    json(StatusCode::OK, &StatisticsAnswer { model_stats })
 }
