@@ -5,6 +5,10 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+#[path = "../../host/store/tests/it/s3/server.rs"]
+#[allow(dead_code, reason = "the store's tests use all of it")]
+mod s3;
+
 use crate::harness::{Server, caisson, one_column, root};
 
 /// What a command printed, which must have succeeded.
@@ -382,6 +386,139 @@ fn a_backup_makes_a_new_server() {
     contains(
         &said(&second.cli_as(&setup.operator, &["tenant", "list"])),
         &["acme"],
+    );
+}
+
+#[test]
+fn a_backup_is_restored_into_an_object_store() {
+    let (setup, admin) = Setup::with_tenant("acme");
+    let server = &setup.server;
+    said(&server.cli_as(&admin, &["plugin", "push", &plugin("clip")]));
+    said(&server.cli_as(&admin, &["deploy", "-f", &setup.clip(10.0)]));
+    let file = setup.path("backup.tar");
+    said(&setup.operate(&["backup", "--out", &file]));
+    let s3 = s3::Server::start();
+    let config = setup.file(
+        "caisson.toml",
+        format!(
+            "[storage.s3]\nendpoint = \"{}\"\nregion = \"us-east-1\"\nallow_http = true\n",
+            s3.endpoint()
+        ),
+    );
+    let credentials = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    let restored = tempfile::tempdir().unwrap();
+    let folder = restored.path().to_str().unwrap();
+    let restore = |blobs: &str| {
+        let args = [
+            "restore",
+            "--from",
+            &file,
+            "--config",
+            &config,
+            "--data-dir",
+            folder,
+            "--blobs",
+            blobs,
+        ];
+        caisson().args(args).envs(credentials).output().unwrap()
+    };
+    contains(
+        &refused(&restore("ftp://nowhere")),
+        &["storage.blobs", "ftp://nowhere"],
+    );
+    let blobs = format!("s3://{}/restored", s3::BUCKET);
+    contains(&said(&restore(&blobs)), &["records", "blobs"]);
+    let (status, listed) = s3.request("GET", &format!("{}?list-type=2&prefix=restored", s3::BUCKET), b"");
+    let listed = String::from_utf8(listed).unwrap();
+    assert!(status == 200 && listed.contains("restored/sha256/"), "{listed}");
+    assert!(!restored.path().join("blobs").exists());
+    // The server finds them there, and nowhere else.
+    let flags = ["--config", config.as_str(), "--blobs", blobs.as_str()];
+    let second = Server::spawn_with(restored, &flags, &credentials);
+    assert_eq!(clipped(&second, &admin), json!(10.0));
+}
+
+#[test]
+fn two_keys_of_one_person_do_not_approve() {
+    let (setup, admin) = Setup::with_tenant("acme");
+    let server = &setup.server;
+    let key = |name: &str, owner: &[&str]| setup.key(&admin, &[&[name, "--role", "admin"], owner].concat());
+    let (ann, bob) = (["--owner", "ann@example.org"], ["--owner", "bob@example.org"]);
+    let (laptop, phone, other) = (key("laptop", &ann), key("phone", &ann), key("other", &bob));
+    let model = root().join("examples/cdnow/model.onnx");
+    said(&server.cli_as(&laptop, &["model", "push", "churn", model.to_str().unwrap()]));
+    said(&server.cli_as(&laptop, &["model", "request", "churn", "1", "--why", "better"]));
+    let approve = ["model", "approve", "churn", "1", "--why", "reviewed"];
+    contains(
+        &refused(&server.cli_as(&phone, &approve)),
+        &["ann@example.org asked", "four-eyes"],
+    );
+    contains(&said(&server.cli_as(&other, &approve)), &["approved"]);
+    let stages = server.cli_as(&admin, &["model", "stage", "churn", "1", "--json"]);
+    assert_eq!(json_of(&stages)["history"][1]["owner"], "bob@example.org");
+    contains(
+        &said(&server.cli_as(&admin, &["key", "list"])),
+        &["OWNER", "ann@example.org", "bob@example.org"],
+    );
+    // Where owners are wanted, keys without one are neither made nor enough.
+    said(&server.cli_as(&admin, &["tenant", "settings", "--require-key-owners", "true"]));
+    contains(
+        &refused(&server.cli_as(&admin, &["key", "create", "ci", "--role", "developer"])),
+        &["--owner"],
+    );
+    said(&server.cli_as(&laptop, &["model", "archive", "churn", "1", "--why", "again"]));
+    said(&server.cli_as(&laptop, &["model", "request", "churn", "1", "--why", "better"]));
+    contains(&refused(&server.cli_as(&admin, &approve)), &["no-owner", "root"]);
+    said(&server.cli_as(&other, &approve));
+}
+
+#[test]
+fn plugins_are_yanked_in_std_and_deleted_where_nothing_uses_them() {
+    let (setup, admin) = Setup::with_tenant("acme");
+    let server = &setup.server;
+    let std = ["--namespace", "std"];
+    said(&setup.operate(&[&["plugin", "push", &plugin("clip")][..], &std].concat()));
+    let spec = one_column(
+        "clip",
+        json!([{"plugin": "std/clip", "config": {"columns": {"x": {"max": 10.0}}}}]),
+    );
+    let by_std = setup.file("std.json", spec.to_string());
+    said(&server.cli_as(&admin, &["deploy", "-f", &by_std]));
+    let yank = ["plugin", "yank", "clip", "0.1.0", "--why", "wrong"];
+    let yank_std = [&yank[..], &std].concat();
+    contains(&refused(&server.cli_as(&admin, &yank_std)), &["404"]);
+    contains(&said(&setup.operate(&yank_std)), &["is yanked"]);
+    assert_eq!(clipped(server, &admin), json!(10.0));
+    let anew = setup.file("anew.json", spec.to_string().replace("\"clip\"", "\"anew\""));
+    contains(
+        &refused(&server.cli_as(&admin, &["deploy", "-f", &anew])),
+        &["clip"],
+    );
+    let unyank = ["plugin", "unyank", "clip", "0.1.0", "--namespace", "std"];
+    said(&setup.operate(&unyank));
+    said(&server.cli_as(&admin, &["deploy", "-f", &anew]));
+
+    // The tenant's own of the same name.
+    said(&server.cli_as(&admin, &["plugin", "push", &plugin("clip")]));
+    said(&server.cli_as(&admin, &["deploy", "-f", &setup.clip(5.0)]));
+    said(&server.cli_as(&admin, &["deploy", "-f", &setup.clip(7.0)]));
+    let delete = ["plugin", "delete", "clip", "0.1.0", "--why", "old"];
+    contains(&refused(&server.cli_as(&admin, &delete)), &["409 not-yanked"]);
+    said(&server.cli_as(&admin, &yank));
+    contains(
+        &refused(&server.cli_as(&admin, &delete)),
+        &[
+            "409 in-use",
+            "deployment clip revision 2 (to go back to)",
+            "deployment clip revision 3 (live)",
+        ],
+    );
+    said(&server.cli_as(&admin, &["deployment", "delete", "clip"]));
+    contains(&said(&server.cli_as(&admin, &delete)), &["clip@0.1.0 is deleted"]);
+    contains(&refused(&server.cli_as(&admin, &delete)), &["404"]);
+    contains(
+        &refused(&server.cli_as(&admin, &["rollback", "clip", "--to", "3"])),
+        &["clip@0.1.0"],
     );
 }
 

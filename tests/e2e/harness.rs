@@ -148,12 +148,18 @@ impl Server {
 
     /// Start with more flags.
     pub fn spawn(data: tempfile::TempDir, flags: &[&str]) -> Self {
+        Self::spawn_with(data, flags, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn spawn_with(data: tempfile::TempDir, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = caisson()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
             .args(flags)
             .env("CAISSON_DRAIN_SECONDS", "0")
             .env("CAISSON_OPERATOR_KEY", OPERATOR_KEY)
+            .envs(environment.iter().copied())
             .env(
                 "CAISSON_ONNXRUNTIME",
                 root().join(".caisson/onnxruntime/libonnxruntime.so"),
@@ -202,6 +208,11 @@ impl Server {
             "the server did not stop cleanly"
         );
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Send SIGTERM, and don't wait.
@@ -365,6 +376,19 @@ impl Keyed {
     /// The bytes that a POST without a body gives.
     pub fn bytes_of_post(&self, path: &str) -> Vec<u8> {
         let mut response = self.request("POST", path, &[], &[]);
+        assert_eq!(response.status(), 200);
+        response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap()
+    }
+
+    /// The bytes that a POST gives in a form.
+    pub fn bytes(&self, path: &str, content_type: &str, body: &[u8], accept: &str) -> Vec<u8> {
+        let headers = [("Content-Type", content_type), ("Accept", accept)];
+        let mut response = self.request("POST", path, &headers, body);
         assert_eq!(response.status(), 200);
         response
             .body_mut()

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod attacks;
 mod bad_input;
 mod cli;
 mod drift;
@@ -20,6 +21,8 @@ mod grpc;
 mod grpc_client;
 mod grpc_tensors;
 mod harness;
+mod http_edges;
+mod limits;
 mod oip;
 mod oip_repository;
 mod oip_wire;
@@ -27,5 +30,6 @@ mod operation;
 mod restart;
 mod sandbox;
 mod sdk_readme;
+mod streaming;
 mod switch;
 mod tenants;

@@ -50,6 +50,28 @@ fn a_configuration_is_explained_line_by_line() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("caisson.toml:2:"));
 
+    // What is a value, and can't be meant, or not beside another.
+    std::fs::write(
+        &file,
+        "[server]\nlisten = \"0.0.0.0:80\"\ndev = true\n\n[quotas]\nmodels = 3\nrequests_burst = 5\n\n\
+         [storage]\nblobs = \"ftp://x\"\n\n[log]\nfilter = \"=x=\"\n",
+    )
+    .unwrap();
+    let output = check(&[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for (place, what) in [
+        ("caisson.toml:2:1", "--allow-remote"),
+        ("caisson.toml:3:1", "--dev"),
+        ("caisson.toml:7:1", "requests_per_second"),
+        ("caisson.toml:10:1", "ftp://x"),
+        ("caisson.toml:13:1", "log filter"),
+    ] {
+        let line = said.lines().find(|line| line.contains(place));
+        assert!(line.is_some_and(|line| line.contains(what)), "{place}: {said}");
+    }
+    assert_eq!(said.lines().count(), 5, "{said}");
+
     std::fs::write(
         &file,
         "[server]\ndrain_seconds = 9\ngrace_seconds = 8\n[log]\nformat = \"json\"\n",

@@ -29,6 +29,7 @@ fn without_a_key_nothing_but_health_answers() {
         "/v2/health/live",
         "/v2/health/ready",
         "/v1/deployment-schema.json",
+        "/openapi.json",
     ] {
         assert_eq!(nobody.get(path).status, 200, "{path}");
     }
@@ -297,6 +298,17 @@ when { resource has name && resource.name == "pricing" };"#;
         b"permit (principal, action, resource) when { principal.rol == 1 };",
     );
     assert_eq!(bad.status, 400, "{bad:?}");
+    // One problem after the other, each with its place.
+    let bad = acme.put(
+        "/v1/tenants/acme/policies/bad",
+        "text/plain",
+        b"permit (principal, action, resource) when { principal.rol == 1 };\n\
+          permit (principal, action, resource) when { resource.nam == \"x\" };",
+    );
+    let problems = bad.body["problems"].as_array().unwrap();
+    let lines: Vec<u64> = problems.iter().map(|p| p["line"].as_u64().unwrap()).collect();
+    assert!(lines.contains(&1) && lines.contains(&2), "{bad:?}");
+    assert!(bad.error().lines().count() == problems.len() + 1, "{bad:?}");
     assert_eq!(acme.delete("/v1/tenants/acme/policies/freeze").status, 200);
     assert_eq!(
         predictor
@@ -421,6 +433,26 @@ fn quotas_bound_what_a_tenant_uses_and_the_neighbour_notices_nothing() {
     assert!(seen.contains(&504) && seen.ends_with(&[429]), "{seen:?}");
     let usage = operator.get("/v1/tenants/acme/usage");
     assert!(usage.body["cpu_seconds"].as_f64().unwrap() > 0.05, "{usage:?}");
+
+    // Changes, so that nobody fills the audit log: all but taking rights away, which always goes.
+    let fresh = operator.tenant("fresh");
+    let quotas = operator.put(
+        "/v1/tenants/fresh/quotas",
+        "application/json",
+        br#"{"changes_per_day": 2}"#,
+    );
+    assert_eq!(quotas.status, 200, "{quotas:?}");
+    let made = fresh.post_json("/v1/tenants/fresh/keys", &json!({"name": "k", "role": "viewer"}));
+    assert_eq!(made.status, 201, "{made:?}");
+    fresh.push(&plugin("clip"));
+    let over = fresh.post_json("/v1/deployments", &clip("pricing", 4.0));
+    assert_eq!((over.status, over.code()), (429, "over-quota"), "{over:?}");
+    assert!(over.error().contains("changes_per_day"), "{over:?}");
+    assert!(over.header("retry-after").unwrap().parse::<u64>().unwrap() > 60);
+    let id = made.body["record"]["id"].as_str().unwrap();
+    let revoked = fresh.delete(&format!("/v1/tenants/fresh/keys/{id}"));
+    assert_eq!(revoked.status, 200);
+    assert_eq!(fresh.get("/v1/plugins").status, 200);
 
     // Memory of running instances.
     set(json!({"memory_bytes": 4096}));
@@ -676,6 +708,10 @@ fn uploads_are_held_to_their_digest_and_yanked_versions_are_not_chosen() {
     let wrong = send("sha-256=:AAAA:");
     assert_eq!((wrong.status, wrong.code()), (400, "content-digest"));
     assert_eq!(send("md5=:AAAA:").status, 400);
+    let file = clip("pricing", 5.0).to_string();
+    let headers = [("Content-Digest", "sha-256=:AAAA:")];
+    let wrong = acme.post_with("/v1/deployments", "application/json", file.as_bytes(), &headers);
+    assert_eq!((wrong.status, wrong.code()), (400, "content-digest"));
     let form = format!(
         "--x\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nabc\r\n--x\r\nContent-Disposition: form-data; name=\"details\"\r\n\r\n{}\r\n--x--\r\n",
         json!({"digest": format!("sha256:{}", "0".repeat(64))})

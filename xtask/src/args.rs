@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use caisson_plugin_build::Route;
 
+use crate::compare;
 use crate::load::{self, Case};
+use crate::{schemathesis, soak};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask <command>
@@ -22,9 +24,27 @@ cargo xtask <command>
             --kills N                 how often (default 20)
             --seed N                  the choices of an earlier run again
             --program FILE            this `caisson`, instead of building the release one
-  load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop
+  schemathesis   send a server what its description of the API says, and nearly that, and look at the answers
+            --examples N              of each operation and phase (default 15)
+            --seed N                  other requests (default 1)
+            --program FILE            this `caisson`, instead of building the release one
+  load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop;
+              or overload: twice what the server can answer
             --seconds N               of each phase (default 10)
             --deployments N           another number of them, for many (default 100)
+            --program FILE            this `caisson`, instead of building the release one
+  compare measure Caisson beside other servers: the same model, stages and requests
+            --peers A,B               these instead of the usual ones
+            --cases A,B               some of the cases, by words of their names: two-json-1row-c8
+            --seconds N               of each round (default 3)
+            --rounds N                of which the median counts (default 3)
+            --quiet-wait N            seconds that a round may wait for a quiet machine (default 8)
+            --json FILE               the numbers for programs
+            --program FILE            this `caisson`, instead of building the release one
+  soak    swaps, uploads, bad and cancelled requests and a hostile tenant at once, every answer checked
+            --minutes N               how long (default 10); from 3 on the memory is judged too
+            --seconds N               or so many seconds
+            --clients A,B             some alone: predict, swap, upload, nonsense, hang-up, hostile
             --program FILE            this `caisson`, instead of building the release one
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
@@ -61,12 +81,30 @@ pub(crate) enum Command {
         seed: Option<u64>,
         program: Option<PathBuf>,
     },
+    Schemathesis {
+        wasm: Option<Route>,
+        examples: u64,
+        seed: u64,
+        program: Option<PathBuf>,
+    },
     Load {
         wasm: Option<Route>,
         case: Case,
         seconds: u64,
         deployments: Option<u64>,
         program: Option<PathBuf>,
+    },
+    Compare {
+        wasm: Option<Route>,
+        program: Option<PathBuf>,
+        /// Whose program is still empty.
+        options: compare::Options,
+    },
+    Soak {
+        wasm: Option<Route>,
+        program: Option<PathBuf>,
+        seconds: u64,
+        clients: Option<String>,
     },
     Deny {
         advisories: bool,
@@ -112,6 +150,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             seed: number(&mut rest, "--seed")?,
             program: value(&mut rest, "--program")?.map(PathBuf::from),
         },
+        "schemathesis" => Command::Schemathesis {
+            wasm: wasm(&mut rest)?,
+            examples: number(&mut rest, "--examples")?.unwrap_or(schemathesis::EXAMPLES),
+            seed: number(&mut rest, "--seed")?.unwrap_or(schemathesis::SEED),
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
+        },
         "load" => {
             let command = Command::Load {
                 wasm: wasm(&mut rest)?,
@@ -123,6 +167,28 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             rest.remove(0);
             command
         }
+        "compare" => Command::Compare {
+            wasm: wasm(&mut rest)?,
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
+            options: compare::Options {
+                program: PathBuf::new(),
+                peers: value(&mut rest, "--peers")?,
+                cases: value(&mut rest, "--cases")?,
+                seconds: number(&mut rest, "--seconds")?.unwrap_or(compare::SECONDS),
+                rounds: number(&mut rest, "--rounds")?.unwrap_or(compare::ROUNDS),
+                quiet_wait: number(&mut rest, "--quiet-wait")?.unwrap_or(compare::QUIET_WAIT),
+                json: value(&mut rest, "--json")?.map(PathBuf::from),
+            },
+        },
+        "soak" => Command::Soak {
+            wasm: wasm(&mut rest)?,
+            clients: value(&mut rest, "--clients")?,
+            seconds: {
+                let minutes = number(&mut rest, "--minutes")?.unwrap_or(soak::MINUTES);
+                number(&mut rest, "--seconds")?.unwrap_or(minutes.saturating_mul(60))
+            },
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
+        },
         "deny" => Command::Deny {
             advisories: has(&mut rest, "--advisories"),
         },
@@ -208,6 +274,26 @@ mod tests {
                 program: None
             }
         );
+        let soak = |seconds| Command::Soak {
+            wasm: None,
+            program: None,
+            seconds,
+            clients: None,
+        };
+        assert_eq!(parsed("soak").unwrap(), soak(600));
+        assert_eq!(parsed("soak --minutes 3").unwrap(), soak(180));
+        assert_eq!(parsed("soak --seconds 30").unwrap(), soak(30));
+        let Command::Compare { program, options, .. } =
+            parsed("compare --peers limit,mosec --cases none --seconds 1 --json x --program y").unwrap()
+        else {
+            panic!("not the compare command")
+        };
+        assert_eq!((program, options.json), (Some("y".into()), Some("x".into())));
+        assert_eq!(options.peers.as_deref(), Some("limit,mosec"));
+        assert_eq!(
+            (options.cases.as_deref(), options.seconds, options.rounds),
+            (Some("none"), 1, 3)
+        );
     }
 
     #[test]
@@ -232,9 +318,12 @@ mod tests {
             ("setup --wasm-toolchain brew", "brew"),
             ("kill-test --kills many", "many"),
             ("kill-test --seed", "--seed"),
+            ("schemathesis --examples few", "few"),
             ("load", "case"),
             ("load everything", "everything"),
             ("load many 100", "100"),
+            ("soak --minutes long", "long"),
+            ("compare --case none", "--case"),
         ] {
             let error = format!("{:#}", parsed(line).unwrap_err());
             assert!(error.contains(word), "{line}: {error}");

@@ -24,6 +24,18 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// The header that says how much of a body with binary tensors is JSON.
+pub(crate) const HEADER_LENGTH: &str = "Inference-Header-Content-Length";
+
+/// A status and a body as it came.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    pub(crate) status: u16,
+    /// What [`HEADER_LENGTH`] says.
+    pub(crate) header_length: Option<usize>,
+    pub(crate) body: Vec<u8>,
+}
+
 impl Api {
     pub(crate) fn new(url: String) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
@@ -59,6 +71,11 @@ impl Api {
         }
     }
 
+    /// The key that requests carry.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -82,6 +99,32 @@ impl Api {
 
     pub(crate) fn post_json(&self, path: &str, body: &Value) -> Result<Answer> {
         self.post(path, "application/json", body.to_string().as_bytes())
+    }
+
+    /// Post with these headers; the answer's body is taken as it is.
+    pub(crate) fn exchange(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> Result<Bytes> {
+        let request = headers
+            .iter()
+            .fold(self.request("POST", path), |request, (name, value)| {
+                request.header(*name, value)
+            });
+        let response = self.agent.run(request.body(body)?);
+        let answer = response.map_err(anyhow::Error::from).and_then(|response| {
+            let length = response.headers().get(HEADER_LENGTH);
+            let header_length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+            let (status, body) = read(response)?;
+            Ok(Bytes {
+                status,
+                header_length,
+                body,
+            })
+        });
+        answer.with_context(|| format!("POST {path}"))
     }
 
     pub(crate) fn put_json(&self, path: &str, body: &Value) -> Result<Answer> {

@@ -5,6 +5,7 @@
 
 mod args;
 mod clients;
+mod compare;
 mod demo;
 mod deny;
 mod guests;
@@ -12,9 +13,15 @@ mod http;
 mod kill_test;
 mod load;
 mod onnxruntime;
+mod process;
+mod raw;
 mod say;
+mod schemathesis;
 mod server;
 mod setup;
+mod site;
+mod soak;
+mod stats;
 mod table;
 mod test;
 
@@ -50,6 +57,12 @@ fn main() -> ExitCode {
             seed,
             program: named,
         } => program(wasm, named).and_then(|program| kill_test::run(&program, kills, seed)),
+        Command::Schemathesis {
+            wasm,
+            examples,
+            seed,
+            program: named,
+        } => program(wasm, named).and_then(|program| schemathesis::run(&program, examples, seed)),
         Command::Load {
             wasm,
             case,
@@ -63,6 +76,27 @@ fn main() -> ExitCode {
                 deployments,
             };
             load::run(case, &options)
+        }),
+        Command::Compare {
+            wasm,
+            program: named,
+            mut options,
+        } => program(wasm, named).and_then(|program| {
+            options.program = program;
+            compare::run(&options)
+        }),
+        Command::Soak {
+            wasm,
+            program: named,
+            seconds,
+            clients,
+        } => program(wasm, named).and_then(|program| {
+            let options = soak::Options {
+                program,
+                seconds,
+                clients,
+            };
+            soak::run(&options)
         }),
         Command::Deny { advisories } => deny::run(advisories),
     };

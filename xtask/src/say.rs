@@ -1,9 +1,11 @@
 //! What a person who waits gets to read: a headline a step, the tools' own lines under it, and how
 //! long it took.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 /// Do one step under its headline. The closure gets a function that prints a line of progress, and
 /// returns what the step found or made, in a few words.
@@ -17,6 +19,16 @@ pub(crate) fn step(name: &str, work: impl FnOnce(&mut dyn FnMut(&str)) -> Result
     })
     .with_context(|| name.to_owned())?;
     eprintln!("  {outcome} ({})", duration(start));
+    Ok(())
+}
+
+/// Write what was measured for programs, and say where.
+pub(crate) fn save(file: &Path, json: &Value) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(file, format!("{json}\n")).with_context(|| file.display().to_string())?;
+    println!("   ({})", file.display());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use caisson_plugin_build::Route;
 
 use crate::args::KILLS;
-use crate::{cargo, clients, kill_test, onnxruntime, root, setup};
+use crate::{cargo, clients, kill_test, onnxruntime, root, schemathesis, setup, soak};
 
 /// Run the tests of the whole workspace, or of what `pass` says.
 pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
@@ -29,6 +29,12 @@ pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
     let program = root().join("target/debug/caisson");
     clients::run(&program)?;
     kill_test::run(&program, KILLS, None)?;
+    soak::run(&soak::Options {
+        program: program.clone(),
+        seconds: soak::TEST_SECONDS,
+        clients: None,
+    })?;
+    schemathesis::run(&program, schemathesis::EXAMPLES, schemathesis::SEED)?;
     cargo_run(wasm, &["test", "--workspace", "--doc", "--quiet"], &[])
 }
 

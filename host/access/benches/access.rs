@@ -88,6 +88,7 @@ fn bench() -> (tempfile::TempDir, Bench) {
         for k in 0..KEYS_PER_TENANT {
             let new = NewKey {
                 name: format!("key-{k}"),
+                owner: None,
                 role: if k == 0 { Role::Developer } else { Role::Predictor },
                 expires_at: None,
                 deployments: None,

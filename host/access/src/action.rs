@@ -43,6 +43,8 @@ actions! {
     PluginPush = Plugin "plugin:push",
     /// Keep a plugin version from new uses, or let it be used again.
     PluginYank = Plugin "plugin:yank",
+    /// Delete a plugin version.
+    PluginDelete = Plugin "plugin:delete",
     /// See which models there are.
     ModelList = Model "model:list",
     /// Read a model's description.

@@ -42,6 +42,7 @@ impl Access {
         self.ensure_tenant(&system)?;
         let new = || NewKey {
             name: FIRST_KEY_NAME.to_owned(),
+            owner: None,
             role: Role::Admin,
             expires_at: None,
             deployments: None,
@@ -96,6 +97,7 @@ impl Access {
             tenant: self.tenant_state(&id)?,
             key_id: "dev".to_owned(),
             key_name: "dev".to_owned(),
+            owner: None,
             role: Role::Admin,
             deployments: None,
             expires_at: None,

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use caisson_registry::table::{self, Attempt, change};
-use caisson_registry::{RegistryError, TenantId, check_name, now, shown};
+use caisson_registry::{NAME_CHARS_MAX, NAME_PATTERN, RegistryError, TenantId, check_name, now, shown};
 use caisson_store::record::{self, Record};
 use caisson_store::{Expect, Op};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::key_text::{KeyId, KeyText, Parts, SecretHash};
@@ -28,32 +29,44 @@ use crate::{Access, AccessError, AuthError};
 /// Keys of one tenant, dead ones included: one for each service, person and pipeline, and their
 /// predecessors.
 const KEYS_MAX: usize = 1000;
+/// Characters of an owner: RFC 5321 allows an address 254.
+const OWNER_CHARS_MAX: usize = 254;
 /// Deployments in a key's list. Who needs more has a key without one.
 const KEY_DEPLOYMENTS_MAX: usize = 100;
 
 /// A key about to be made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// For people and policies. Two keys may share one, as a key and its successor do.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_CHARS_MAX))]
     pub name: String,
+    /// The person whose key it is, such as `alice@example.org`: who approves what they asked for with
+    /// another key of theirs is found out by this. Whoever makes the key answers for it.
+    #[serde(default)]
+    pub owner: Option<String>,
     /// What it may do.
     pub role: Role,
     /// When it ends, RFC 3339; never if left out.
     #[serde(default)]
+    #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
-    /// The only deployments that it is for, whatever its role.
+    /// The only deployments that it is for, 100 at most, whatever its role.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), inner(regex(pattern = NAME_PATTERN), length(max = NAME_CHARS_MAX)))]
     pub deployments: Option<BTreeSet<String>>,
 }
 
 /// A key, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRecord {
     /// The public part of its text.
     pub id: String,
     /// For people and policies.
     pub name: String,
+    /// The person whose key it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// What it may do.
     pub role: Role,
     /// When it was made, RFC 3339.
@@ -249,6 +262,7 @@ impl Access {
         created_by: String,
     ) -> Result<KeyRecord, AccessError> {
         check_name("key", &new.name)?;
+        new.owner.as_deref().map_or(Ok(()), check_owner)?;
         if let Some(deployments) = &new.deployments {
             check_deployments(deployments)?;
         }
@@ -265,6 +279,7 @@ impl Access {
             key: KeyRecord {
                 id: parts.id.to_owned(),
                 name: new.name,
+                owner: new.owner,
                 role: new.role,
                 created_at: now(),
                 created_by,
@@ -278,7 +293,13 @@ impl Access {
         let state = self.tenant_state(tenant)?;
         let _changing = state.changing();
         // One that was deleted a moment ago gets no key any more.
-        self.tenant(tenant)?;
+        let settings = self.tenant(tenant)?.settings;
+        if settings.require_key_owners && stored.key.owner.is_none() {
+            return Err(AccessError::invalid(
+                "owner",
+                "the tenant's keys need one; name the person whose key it is (`--owner alice@example.org`)",
+            ));
+        }
         // Random ids don't meet; a given one may be anything.
         if self.0.keys.pin().contains_key(&parts.key_id) {
             return Err(AccessError::OperatorKey(
@@ -367,6 +388,7 @@ fn entry(tenant: &Arc<TenantState>, stored: &StoredKey) -> Result<(KeyId, Entry)
             tenant: tenant.clone(),
             key_id: key.id.clone(),
             key_name: key.name.clone(),
+            owner: key.owner.clone(),
             role: key.role,
             deployments: key.deployments.clone(),
             expires_at,
@@ -387,6 +409,23 @@ fn parsed_time(text: &str) -> Result<Timestamp, AccessError> {
             ),
         )
     })
+}
+
+/// One line that names somebody.
+fn check_owner(owner: &str) -> Result<(), AccessError> {
+    let fault = if owner.trim().is_empty() || owner.trim() != owner {
+        "it is empty, or begins or ends with a space"
+    } else if owner.chars().count() > OWNER_CHARS_MAX {
+        "it is longer than an address of electronic mail may be"
+    } else if owner.chars().any(char::is_control) {
+        "it has a control character"
+    } else {
+        return Ok(());
+    };
+    Err(AccessError::invalid(
+        "owner",
+        format!("{fault}; name a person, such as `alice@example.org`"),
+    ))
 }
 
 fn check_deployments(deployments: &BTreeSet<String>) -> Result<(), AccessError> {

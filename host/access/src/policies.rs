@@ -13,6 +13,7 @@ use caisson_registry::{RegistryError, TenantId, check_name, now, shown};
 use caisson_store::Op;
 use caisson_store::record::{self, Record};
 use cedar_policy::PolicySet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Engine;
@@ -27,7 +28,7 @@ const POLICIES_MAX: usize = 32;
 const POLICY_BYTES_MAX: usize = 8 * 1024;
 
 /// One policy of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyRecord {
     /// Its name.
     pub name: String,

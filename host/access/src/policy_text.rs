@@ -72,15 +72,23 @@ impl PolicyError {
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the policy `{}` can't be used", self.name)?;
-        for (i, PolicyIssue { at, message }) in self.issues.iter().enumerate() {
-            f.write_str(if i == 0 { ": " } else { "; " })?;
-            if let Some((line, column)) = at {
-                write!(f, "line {line}, column {column}: ")?;
+        write!(f, "the policy `{}` can't be used: ", self.name)?;
+        match self.issues.as_slice() {
+            [only] => only.fmt(f),
+            many => {
+                write!(f, "it has {} problems", many.len())?;
+                many.iter().try_for_each(|issue| write!(f, "\n  {issue}"))
             }
-            f.write_str(message)?;
         }
-        Ok(())
+    }
+}
+
+impl fmt::Display for PolicyIssue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.at {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.message)
     }
 }
 

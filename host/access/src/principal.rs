@@ -16,6 +16,7 @@ pub struct Principal {
     pub(crate) tenant: Arc<TenantState>,
     pub(crate) key_id: String,
     pub(crate) key_name: String,
+    pub(crate) owner: Option<String>,
     pub(crate) role: Role,
     pub(crate) deployments: Option<BTreeSet<String>>,
     pub(crate) expires_at: Option<Timestamp>,
@@ -44,6 +45,11 @@ impl Principal {
     /// The key's name, for people and policies.
     pub fn key_name(&self) -> &str {
         &self.key_name
+    }
+
+    /// The person whose key it is, if that was said when it was made.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     /// The key's role.

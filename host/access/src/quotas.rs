@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::AccessError;
@@ -19,45 +20,62 @@ const REQUESTS: RangeInclusive<u64> = 1..=1_000_000;
 const CPU_SECONDS_PER_SECOND: RangeInclusive<f64> = 0.001..=4096.0;
 /// CPU seconds of a burst: up to an hour of one core.
 const CPU_BURST_SECONDS: RangeInclusive<f64> = 0.001..=3600.0;
+/// Changes a day. Fewer than one is a suspension; a billion would be ten thousand a second.
+const CHANGES_PER_DAY: RangeInclusive<u64> = 1..=1_000_000_000;
 /// Bytes and counts. JSON numbers are exact up to here.
 const COUNT: RangeInclusive<u64> = 0..=(1 << 53);
 
 /// How much of each thing. `None` says nothing, see the module.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quotas {
     /// Requests a second, in the long run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *REQUESTS_PER_SECOND.start(), max = *REQUESTS_PER_SECOND.end()))]
     pub requests_per_second: Option<f64>,
     /// Requests at once after a pause; one second's worth unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *REQUESTS.start(), max = *REQUESTS.end()))]
     pub requests_burst: Option<u64>,
     /// Requests in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *REQUESTS.start(), max = *REQUESTS.end()))]
     pub concurrent_requests: Option<u64>,
-    /// CPU seconds of sandboxed code a second, in the long run: cores.
+    /// CPU seconds of plugins and models a second, in the long run: cores.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *CPU_SECONDS_PER_SECOND.start(), max = *CPU_SECONDS_PER_SECOND.end()))]
     pub cpu_seconds_per_second: Option<f64>,
     /// CPU seconds at once after a pause; one second's worth unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *CPU_BURST_SECONDS.start(), max = *CPU_BURST_SECONDS.end()))]
     pub cpu_burst_seconds: Option<f64>,
+    /// Changes of anything in a day, each of which is a record of the audit log: a day's worth at once,
+    /// and then as many as have come back since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_per_day: Option<u64>,
     /// Memory of running sandboxed instances.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub memory_bytes: Option<u64>,
     /// Bytes of plugins, models and baselines.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub stored_bytes: Option<u64>,
     /// Plugin versions.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub plugins: Option<u64>,
     /// Model versions.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub models: Option<u64>,
     /// Deployments.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub deployments: Option<u64>,
     /// Bytes of one upload.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = *COUNT.start(), max = *COUNT.end()))]
     pub upload_bytes: Option<u64>,
 }
 
@@ -78,6 +96,7 @@ impl Quotas {
                 Some(_) => self.cpu_burst_seconds,
                 None => self.cpu_burst_seconds.or(defaults.cpu_burst_seconds),
             },
+            changes_per_day: self.changes_per_day.or(defaults.changes_per_day),
             memory_bytes: self.memory_bytes.or(defaults.memory_bytes),
             stored_bytes: self.stored_bytes.or(defaults.stored_bytes),
             plugins: self.plugins.or(defaults.plugins),
@@ -91,21 +110,40 @@ impl Quotas {
     ///
     /// # Errors
     ///
-    /// [`AccessError::Invalid`] with the quota's name.
+    /// [`AccessError::Invalid`] with the first quota's name.
     pub(crate) fn check(&self) -> Result<(), AccessError> {
-        within(
+        match self.faults().into_iter().next() {
+            None => Ok(()),
+            Some(QuotaFault { quota, reason }) => {
+                Err(AccessError::invalid(format!("the quota `{quota}`"), reason))
+            }
+        }
+    }
+
+    /// All numbers that can't be meant, on what [`Quotas::or`] gives.
+    pub fn faults(&self) -> Vec<QuotaFault> {
+        let mut faults = Vec::new();
+        let mut check = |quota: &'static str, outside: Option<String>| {
+            faults.extend(outside.map(|reason| QuotaFault { quota, reason }));
+        };
+        check(
             "requests_per_second",
-            self.requests_per_second,
-            &REQUESTS_PER_SECOND,
-        )?;
-        within("requests_burst", self.requests_burst, &REQUESTS)?;
-        within("concurrent_requests", self.concurrent_requests, &REQUESTS)?;
-        within(
+            outside(self.requests_per_second, &REQUESTS_PER_SECOND),
+        );
+        check("requests_burst", outside(self.requests_burst, &REQUESTS));
+        check(
+            "concurrent_requests",
+            outside(self.concurrent_requests, &REQUESTS),
+        );
+        check(
             "cpu_seconds_per_second",
-            self.cpu_seconds_per_second,
-            &CPU_SECONDS_PER_SECOND,
-        )?;
-        within("cpu_burst_seconds", self.cpu_burst_seconds, &CPU_BURST_SECONDS)?;
+            outside(self.cpu_seconds_per_second, &CPU_SECONDS_PER_SECOND),
+        );
+        check(
+            "cpu_burst_seconds",
+            outside(self.cpu_burst_seconds, &CPU_BURST_SECONDS),
+        );
+        check("changes_per_day", outside(self.changes_per_day, &CHANGES_PER_DAY));
         for (name, count) in [
             ("memory_bytes", self.memory_bytes),
             ("stored_bytes", self.stored_bytes),
@@ -114,30 +152,28 @@ impl Quotas {
             ("deployments", self.deployments),
             ("upload_bytes", self.upload_bytes),
         ] {
-            within(name, count, &COUNT)?;
+            check(name, outside(count, &COUNT));
         }
-        for (burst, given, rate, rated) in [
-            (
-                "requests_burst",
+        let alone = |burst: bool, rated: bool, rate: &str| {
+            (burst && !rated).then(|| format!("it limits nothing without `{rate}`; give that too"))
+        };
+        check(
+            "requests_burst",
+            alone(
                 self.requests_burst.is_some(),
-                "requests_per_second",
                 self.requests_per_second.is_some(),
+                "requests_per_second",
             ),
-            (
-                "cpu_burst_seconds",
+        );
+        check(
+            "cpu_burst_seconds",
+            alone(
                 self.cpu_burst_seconds.is_some(),
-                "cpu_seconds_per_second",
                 self.cpu_seconds_per_second.is_some(),
+                "cpu_seconds_per_second",
             ),
-        ] {
-            if given && !rated {
-                return Err(AccessError::invalid(
-                    format!("the quota `{burst}`"),
-                    format!("it limits nothing without `{rate}`; give that too"),
-                ));
-            }
-        }
-        Ok(())
+        );
+        faults
     }
 
     /// Is `amount` of this within its quota? For what is counted: of a rate the answer says nothing.
@@ -158,7 +194,7 @@ impl Quotas {
 
     fn amount(&self, quota: Quota) -> Option<u64> {
         match quota {
-            Quota::RequestsPerSecond | Quota::CpuSecondsPerSecond => None,
+            Quota::RequestsPerSecond | Quota::CpuSecondsPerSecond | Quota::ChangesPerDay => None,
             Quota::ConcurrentRequests => self.concurrent_requests,
             Quota::MemoryBytes => self.memory_bytes,
             Quota::StoredBytes => self.stored_bytes,
@@ -170,23 +206,24 @@ impl Quotas {
     }
 }
 
-fn within<N: PartialOrd + fmt::Display>(
-    name: &str,
-    value: Option<N>,
-    range: &RangeInclusive<N>,
-) -> Result<(), AccessError> {
-    match value {
-        // NaN is in no range.
-        Some(value) if !range.contains(&value) => Err(AccessError::invalid(
-            format!("the quota `{name}`"),
-            format!(
-                "{value} is not from {} to {}; leave it out for no limit, or suspend the tenant for none of it",
-                range.start(),
-                range.end()
-            ),
-        )),
-        _ => Ok(()),
-    }
+/// A quota that can't be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaFault {
+    /// Its name.
+    pub quota: &'static str,
+    /// Why not, and what would do.
+    pub reason: String,
+}
+
+/// Why a number isn't one of these; none where it is, or isn't given.
+fn outside<N: PartialOrd + fmt::Display>(value: Option<N>, range: &RangeInclusive<N>) -> Option<String> {
+    // NaN is in no range.
+    let value = value.filter(|value| !range.contains(value))?;
+    Some(format!(
+        "{value} is not from {} to {}; leave it out for no limit, or suspend the tenant for none of it",
+        range.start(),
+        range.end()
+    ))
 }
 
 /// Which quota.
@@ -199,6 +236,8 @@ pub enum Quota {
     ConcurrentRequests,
     /// [`Quotas::cpu_seconds_per_second`].
     CpuSecondsPerSecond,
+    /// [`Quotas::changes_per_day`].
+    ChangesPerDay,
     /// [`Quotas::memory_bytes`].
     MemoryBytes,
     /// [`Quotas::stored_bytes`].
@@ -220,6 +259,7 @@ impl Quota {
             Self::RequestsPerSecond => "requests_per_second",
             Self::ConcurrentRequests => "concurrent_requests",
             Self::CpuSecondsPerSecond => "cpu_seconds_per_second",
+            Self::ChangesPerDay => "changes_per_day",
             Self::MemoryBytes => "memory_bytes",
             Self::StoredBytes => "stored_bytes",
             Self::Plugins => "plugins",

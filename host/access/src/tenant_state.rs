@@ -8,7 +8,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use caisson_registry::TenantId;
 
-use crate::gauge::Permit;
 use crate::policies::OwnPolicies;
 use crate::quotas::{OverQuota, Quota, Quotas};
 use crate::tenants::{Settings, Status, TenantRecord};
@@ -92,13 +91,22 @@ impl TenantState {
         self.usage.admit(now)
     }
 
-    /// Memory for a sandboxed instance, counted until the permit is dropped.
+    /// Let one more part of a request in that was let in before and has many: by the rates alone.
+    ///
+    /// # Errors
+    ///
+    /// [`OverQuota`]: a debt of CPU time, or too many requests a second.
+    pub fn pace(&self, now: Instant) -> Result<(), OverQuota> {
+        self.usage.pace(now)
+    }
+
+    /// Let one change be made, or say when one may be. `now` as for [`Self::admit`].
     ///
     /// # Errors
     ///
     /// [`OverQuota`].
-    pub fn reserve_memory(&self, bytes: u64) -> Result<Permit, OverQuota> {
-        self.usage.reserve_memory(bytes)
+    pub fn admit_change(&self, now: Instant) -> Result<(), OverQuota> {
+        self.usage.admit_change(now)
     }
 
     /// Would `amount` in total be within the quota? For what is stored and uploaded; the caller
@@ -111,7 +119,7 @@ impl TenantState {
         self.usage.check_amount(quota, amount)
     }
 
-    /// Nanoseconds of CPU time that the tenant's sandboxed code has used. Whoever runs that code
+    /// Nanoseconds of CPU time that the tenant's plugins and models have used. Whoever runs them
     /// adds to it, and never takes away.
     pub fn cpu_meter(&self) -> &Arc<AtomicU64> {
         self.usage.cpu_meter()
@@ -120,11 +128,6 @@ impl TenantState {
     /// Requests let in and not over.
     pub fn requests_in_progress(&self) -> u64 {
         self.usage.requests_in_progress()
-    }
-
-    /// Memory reserved and not given back.
-    pub fn memory_bytes(&self) -> u64 {
-        self.usage.memory_bytes()
     }
 }
 

@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use caisson_registry::signature::{PublicKey, SignaturePolicy};
+use caisson_registry::signature::{PublicKey, SIGNATURE_KEYS_MAX, SignaturePolicy};
 use caisson_registry::table::{self, Attempt, change};
-use caisson_registry::{RegistryError, TenantId, check_name, now};
+use caisson_registry::text::LINE_PATTERN;
+use caisson_registry::{NAME_CHARS_MAX, NAME_PATTERN, RegistryError, TenantId, check_name, now};
 use caisson_store::record::{self, Record};
 use caisson_store::{COMMIT_OPS_MAX, Expect, Op, PAGE_ENTRIES_MAX};
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::keys::keys_prefix;
 use crate::policies::policies_prefix;
@@ -30,11 +33,14 @@ pub const DEV_TENANT: &str = "default";
 
 /// Tenants in one list.
 const TENANTS_MAX: usize = 100_000;
+/// Aliases that a tenant protects: as many as one model has, and few have more than two.
+const PROTECTED_ALIASES_MAX: usize = 64;
 /// Characters of a display name: a line.
 const DISPLAY_NAME_CHARS_MAX: usize = 128;
 
 /// May a tenant's keys be used?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TenantStatus")]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Yes.
@@ -44,22 +50,53 @@ pub enum Status {
 }
 
 /// What a tenant decides for itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Take plugins only with a signature of one of `signing_keys`.
     pub require_signed_plugins: bool,
     /// Ed25519 public keys by name: their 32 bytes in base64.
+    #[schemars(extend("propertyNames" = name_schema(), "maxProperties" = SIGNATURE_KEYS_MAX))]
     pub signing_keys: BTreeMap<String, String>,
+    /// Make keys only with an owner, and let a model version be approved only by another person than the
+    /// one who asked, which two keys with owners show.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub require_key_owners: bool,
     /// Put each prediction request into the audit log, which otherwise has changes and refusals alone.
     pub log_predictions: bool,
-    /// Aliases that deployments in production follow: they are moved by approvers, and to approved
-    /// versions only.
+    /// Aliases that deployments in production follow, 64 at most: they are moved by approvers, and to
+    /// approved versions only.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(
+        with = "Vec<String>",
+        inner(regex(pattern = NAME_PATTERN), length(max = NAME_CHARS_MAX))
+    )]
     pub protected_aliases: BTreeSet<String>,
 }
 
+fn name_schema() -> serde_json::Value {
+    serde_json::json!({ "pattern": NAME_PATTERN, "maxLength": NAME_CHARS_MAX })
+}
+
 impl Settings {
+    /// Refuse what can't be meant.
+    fn check(&self) -> Result<(), AccessError> {
+        self.signature_policy()?;
+        if self.protected_aliases.len() > PROTECTED_ALIASES_MAX {
+            return Err(AccessError::invalid(
+                "protected_aliases",
+                format!(
+                    "there are {}; at most {PROTECTED_ALIASES_MAX} are allowed",
+                    self.protected_aliases.len()
+                ),
+            ));
+        }
+        for alias in &self.protected_aliases {
+            check_name("protected alias", alias)?;
+        }
+        Ok(())
+    }
+
     /// Whose signatures on plugins these settings believe.
     ///
     /// # Errors
@@ -85,7 +122,7 @@ impl Settings {
 }
 
 /// One tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TenantRecord {
     /// Its name in keys, paths and metrics.
     pub id: TenantId,
@@ -118,20 +155,27 @@ impl Record for Tombstone {
 }
 
 /// A tenant about to be made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     /// Its name.
     pub id: TenantId,
     /// For people; the name again if left out.
     #[serde(default)]
+    #[schemars(regex(pattern = LINE_PATTERN), length(max = DISPLAY_NAME_CHARS_MAX))]
     pub display_name: String,
     /// Its own quotas.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub quotas: Quotas,
     /// What it decides for itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub settings: Settings,
+}
+
+/// An object, and no list, which serde would take for a struct too.
+fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    let members = serde_json::Map::deserialize(deserializer)?;
+    serde_json::from_value(members.into()).map_err(D::Error::custom)
 }
 
 impl NewTenant {
@@ -160,7 +204,7 @@ impl Access {
     /// [`Access::create_tenant`] for Caisson's own names too.
     pub(crate) fn insert_tenant(&self, new: NewTenant) -> Result<TenantRecord, AccessError> {
         self.check_quotas(&new.quotas)?;
-        new.settings.signature_policy()?;
+        new.settings.check()?;
         let display_name = match new.display_name.as_str() {
             "" => new.id.to_string(),
             given => checked_display_name(given)?,
@@ -265,9 +309,10 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// A signing key that is none, or too many; there is no such tenant; the store.
+    /// A signing key that is none, or too many; a protected alias that is no name, or too many; there is no
+    /// such tenant; the store.
     pub fn set_settings(&self, id: &TenantId, settings: Settings) -> Result<TenantRecord, AccessError> {
-        settings.signature_policy()?;
+        settings.check()?;
         self.change_tenant(id, |record| record.settings = settings.clone())
     }
 

@@ -18,19 +18,23 @@ use crate::quotas::{OverQuota, Quota, Quotas};
 /// the least that HTTP's `Retry-After` can say.
 const HELD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Seconds of a day.
+const DAY_SECONDS: f64 = 86_400.0;
+
 pub(crate) struct Usage {
     epoch: Instant,
     limits: ArcSwap<Limits>,
     requests: RequestRate,
+    changes: RequestRate,
     concurrent: Arc<Gauge>,
     cpu: CpuRate,
-    memory: Arc<Gauge>,
 }
 
 /// Quotas, and what is worked out from them once.
 struct Limits {
     quotas: Quotas,
     requests: Option<Pace>,
+    changes: Option<Pace>,
     cpu: Option<Pace>,
 }
 
@@ -45,9 +49,13 @@ impl Limits {
         let cpu = quotas
             .cpu_seconds_per_second
             .map(|rate| Pace::new(rate, quotas.cpu_burst_seconds.unwrap_or(rate)));
+        let changes = quotas
+            .changes_per_day
+            .map(|most| Pace::new(most as f64 / DAY_SECONDS, most as f64));
         Self {
             quotas,
             requests,
+            changes,
             cpu,
         }
     }
@@ -66,9 +74,9 @@ impl Usage {
             epoch: Instant::now(),
             limits: ArcSwap::from_pointee(Limits::new(quotas)),
             requests: RequestRate::default(),
+            changes: RequestRate::default(),
             concurrent: Arc::default(),
             cpu: CpuRate::default(),
-            memory: Arc::default(),
         }
     }
 
@@ -81,6 +89,10 @@ impl Usage {
             self.requests
                 .change(now, old.requests.as_ref(), new.requests.as_ref());
         }
+        if old.changes != new.changes {
+            self.changes
+                .change(now, old.changes.as_ref(), new.changes.as_ref());
+        }
         if old.cpu != new.cpu {
             self.cpu.change(now, old.cpu.as_ref(), new.cpu.as_ref());
         }
@@ -91,6 +103,19 @@ impl Usage {
     }
 
     pub(crate) fn admit(&self, now: Instant) -> Result<Admission, OverQuota> {
+        let most = self.limits.load().quotas.concurrent_requests;
+        let in_progress = self.concurrent.take(most).ok_or_else(|| OverQuota {
+            quota: Quota::ConcurrentRequests,
+            limit: most.unwrap_or(u64::MAX) as f64,
+            retry_after: Some(HELD_RETRY_AFTER),
+        })?;
+        self.pace(now)?;
+        Ok(Admission {
+            _in_progress: in_progress,
+        })
+    }
+
+    pub(crate) fn pace(&self, now: Instant) -> Result<(), OverQuota> {
         let limits = self.limits.load();
         let now = self.nanos(now);
         let over = |quota, limit, wait| OverQuota {
@@ -98,11 +123,6 @@ impl Usage {
             limit,
             retry_after: Some(wait),
         };
-        let most = limits.quotas.concurrent_requests;
-        let in_progress = self.concurrent.take(1, most).ok_or_else(|| {
-            let limit = most.unwrap_or(u64::MAX) as f64;
-            over(Quota::ConcurrentRequests, limit, HELD_RETRY_AFTER)
-        })?;
         if let (Some(pace), Some(limit)) = (&limits.cpu, limits.quotas.cpu_seconds_per_second) {
             self.cpu
                 .check(now, pace)
@@ -114,18 +134,22 @@ impl Usage {
                 .take(now, pace)
                 .map_err(|wait| over(Quota::RequestsPerSecond, limit, wait))?;
         }
-        Ok(Admission {
-            _in_progress: in_progress,
-        })
+        Ok(())
     }
 
-    pub(crate) fn reserve_memory(&self, bytes: u64) -> Result<Permit, OverQuota> {
-        let limit = self.limits.load().quotas.memory_bytes;
-        self.memory.take(bytes, limit).ok_or_else(|| OverQuota {
-            quota: Quota::MemoryBytes,
-            limit: limit.unwrap_or(u64::MAX) as f64,
-            retry_after: Some(HELD_RETRY_AFTER),
-        })
+    /// One change of something, or when there may be one.
+    pub(crate) fn admit_change(&self, now: Instant) -> Result<(), OverQuota> {
+        let limits = self.limits.load();
+        let (Some(pace), Some(most)) = (&limits.changes, limits.quotas.changes_per_day) else {
+            return Ok(());
+        };
+        self.changes
+            .take(self.nanos(now), pace)
+            .map_err(|wait| OverQuota {
+                quota: Quota::ChangesPerDay,
+                limit: most as f64,
+                retry_after: Some(wait),
+            })
     }
 
     pub(crate) fn check_amount(&self, quota: Quota, amount: u64) -> Result<(), OverQuota> {
@@ -140,10 +164,6 @@ impl Usage {
         self.concurrent.in_use()
     }
 
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.memory.in_use()
-    }
-
     fn nanos(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
@@ -153,8 +173,6 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
-
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -168,7 +186,6 @@ mod tests {
         let now = Instant::now();
         let held: Vec<_> = (0..10_000).map(|_| usage.admit(now).unwrap()).collect();
         assert_eq!(usage.requests_in_progress(), 10_000);
-        let _memory = usage.reserve_memory(u64::MAX / 2).unwrap();
         drop(held);
         assert_eq!(usage.requests_in_progress(), 0);
     }
@@ -177,7 +194,7 @@ mod tests {
     fn each_quota_refuses_by_name_and_says_when() {
         let usage = usage(
             r#"{"requests_per_second": 2, "requests_burst": 3, "concurrent_requests": 2,
-                "cpu_seconds_per_second": 1, "memory_bytes": 100}"#,
+                "cpu_seconds_per_second": 1}"#,
         );
         let start = usage.epoch;
         let after = |ms| start + Duration::from_millis(ms);
@@ -197,12 +214,22 @@ mod tests {
         let wait = Duration::from_millis(1500);
         assert_eq!(refused(after(500)), (Quota::CpuSecondsPerSecond, 1.0, wait));
         drop(usage.admit(after(2000)).unwrap());
+    }
 
-        let permit = usage.reserve_memory(60).unwrap();
-        assert_eq!(usage.reserve_memory(41).unwrap_err().quota, Quota::MemoryBytes);
-        let _rest = usage.reserve_memory(40).unwrap();
-        drop(permit);
-        assert_eq!(usage.memory_bytes(), 40);
+    #[test]
+    fn changes_come_back_over_a_day() {
+        let usage = usage(r#"{"changes_per_day": 24}"#);
+        let start = usage.epoch;
+        for _ in 0..24 {
+            usage.admit_change(start).unwrap();
+        }
+        let over = usage.admit_change(start).unwrap_err();
+        assert_eq!((over.quota, over.limit), (Quota::ChangesPerDay, 24.0));
+        let wait = over.retry_after.unwrap().as_secs_f64();
+        assert!((3599.0..=3600.1).contains(&wait), "{wait}");
+        let hour = Duration::from_secs(3601);
+        usage.admit_change(start + hour).unwrap();
+        assert!(usage.admit_change(start + hour).is_err());
     }
 
     #[test]
@@ -225,40 +252,5 @@ mod tests {
             }
         });
         assert_eq!(usage.requests_in_progress(), 0);
-    }
-
-    proptest! {
-        /// Permits come and go in any order while the quota changes: what is in use is what is held,
-        /// and nothing is let in over the quota of the moment.
-        #[test]
-        fn permits_are_counted(steps in proptest::collection::vec((0_u8..3, 1_u64..20, 0_usize..8), 1..200)) {
-            let usage = usage("{}");
-            let mut limit = u64::MAX;
-            let mut held: Vec<(u64, Permit)> = Vec::new();
-            for (step, amount, which) in steps {
-                let in_use: u64 = held.iter().map(|(amount, _)| amount).sum();
-                match step {
-                    0 => match usage.reserve_memory(amount) {
-                        Ok(permit) => {
-                            prop_assert!(in_use + amount <= limit);
-                            held.push((amount, permit));
-                        }
-                        Err(over) => {
-                            prop_assert_eq!(over.limit, limit as f64);
-                            prop_assert!(in_use + amount > limit);
-                        }
-                    },
-                    1 if which < held.len() => drop(held.swap_remove(which)),
-                    1 => {}
-                    _ => {
-                        limit = amount * 5;
-                        let quotas = Quotas { memory_bytes: Some(limit), ..Quotas::default() };
-                        usage.set_quotas(quotas, Instant::now());
-                    }
-                }
-                let in_use: u64 = held.iter().map(|(amount, _)| amount).sum();
-                prop_assert_eq!(usage.memory_bytes(), in_use);
-            }
-        }
     }
 }

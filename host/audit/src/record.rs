@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Hash;
@@ -30,7 +31,8 @@ const _: () = assert!(
 );
 
 /// Who did it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AuditActor")]
 #[serde(rename_all = "lowercase")]
 pub enum Actor {
     /// A request without a key, or with one that nobody has.
@@ -50,7 +52,8 @@ pub enum Actor {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AuditOutcome")]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It was done.
@@ -133,34 +136,37 @@ impl Event {
 }
 
 /// One record of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AuditRecord")]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// Its number: 1, 2, 3, … without gaps.
     pub seq: u64,
     /// When: RFC 3339 in UTC with microseconds. For a record with a count, when it began.
     #[serde(with = "time")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
-    /// As in [`Event`].
+    /// Whose record it is; none for what concerns the whole installation.
     pub tenant: Option<String>,
-    /// As in [`Event`].
+    /// Who did it.
     pub actor: Actor,
-    /// As in [`Event`].
+    /// From where.
+    #[schemars(with = "Option<String>")]
     pub from: Option<SocketAddr>,
-    /// As in [`Event`].
+    /// What was done.
     pub action: String,
-    /// As in [`Event`].
+    /// To what.
     pub resource: String,
-    /// As in [`Event`].
+    /// How it ended.
     #[serde(rename = "result")]
     pub outcome: Outcome,
-    /// As in [`Event`].
+    /// The HTTP status of the answer; 0 where there was no request.
     pub status: u16,
-    /// As in [`Event`].
+    /// The error's stable code.
     pub code: Option<String>,
-    /// As in [`Event`].
+    /// What else is worth knowing.
     pub detail: String,
-    /// As in [`Event`].
+    /// The request's id, to find it in the other logs.
     pub request_id: Option<String>,
     /// How many times it happened; more than 1 only for refusals.
     pub count: u64,

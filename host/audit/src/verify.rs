@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::chain::Link;
@@ -20,7 +21,7 @@ pub const BREAKS_MAX: usize = 100;
 const TRIES_MAX: usize = 5;
 
 /// What [`verify`] found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
     /// Records read.
     pub records: u64,
@@ -42,17 +43,20 @@ impl Report {
 }
 
 /// Which record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "AuditPosition")]
 pub struct Position {
     /// Its number.
     pub seq: u64,
     /// Its time.
     #[serde(with = "crate::record::time")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
 }
 
 /// Where the log is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "AuditBreak")]
 pub struct Break {
     /// The file.
     pub file: PathBuf,

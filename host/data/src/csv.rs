@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Column, Values};
 use crate::codec::{
-    BytesAs, BytesForm, DecodeError, DecodeLimits, ElementWriter, FloatForm, Reader, RowFiller, Token, code,
-    read_nested, refuse, write_base64,
+    BytesAs, BytesForm, DecodeError, DecodeLimits, ElementWriter, FloatForm, Reader, RowFiller, Sifted,
+    Token, code, read_nested, refuse, sift, write_base64,
 };
 use crate::schema::{DataType, FIELDS_MAX, Field, Schema};
 
@@ -54,6 +54,52 @@ enum Unknown {
     PassOver,
 }
 
+/// Records of a table whose header was read before: for tables that are read in parts.
+#[derive(Debug, Clone)]
+pub struct Table {
+    schema: Arc<Schema>,
+    columns: Vec<Option<usize>>,
+}
+
+impl Table {
+    /// A table with this header.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`].
+    pub fn new(schema: &Arc<Schema>, header: &[u8]) -> Result<Self, DecodeError> {
+        let mut cells = Cells::new(header)?;
+        let columns = read_header(schema, &mut cells, Unknown::Refuse)?;
+        Ok(Self {
+            schema: Arc::clone(schema),
+            columns,
+        })
+    }
+
+    /// Is an empty line a row here? Where there is one column alone, it is one empty cell.
+    pub fn takes_empty_lines(&self) -> bool {
+        self.columns.len() == 1
+    }
+
+    /// Read records, each a row. Those that can't be read are put aside.
+    ///
+    /// # Errors
+    ///
+    /// What passes a limit.
+    pub fn decode<'a>(
+        &self,
+        records: impl Iterator<Item = &'a [u8]>,
+        limits: &DecodeLimits,
+    ) -> Result<Sifted, DecodeError> {
+        sift(&self.schema, records, limits, |record, filler| {
+            let mut cells = Cells::new(record)?;
+            // An empty line is one empty cell, and `begin_row` sees no row in nothing.
+            cells.row_ended = false;
+            read_row(&self.schema, &mut cells, &self.columns, filler)
+        })
+    }
+}
+
 fn decode_with(
     schema: &Arc<Schema>,
     body: &[u8],
@@ -61,21 +107,7 @@ fn decode_with(
     unknown: Unknown,
 ) -> Result<Batch, DecodeError> {
     limits.check_body(body)?;
-    let text = match std::str::from_utf8(body) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(error) => {
-            return refuse(
-                code::INVALID_UTF8,
-                format!("invalid UTF-8 at byte {}", error.valid_up_to()),
-            );
-        }
-    };
-    let mut cells = Cells {
-        text,
-        at: 0,
-        line: 1,
-        row_ended: true,
-    };
+    let mut cells = Cells::new(body)?;
     let columns = read_header(schema, &mut cells, unknown)?;
     let mut filler = RowFiller::new(schema, limits)?;
     while cells.begin_row(columns.len()) {
@@ -225,6 +257,24 @@ struct Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+            Err(error) => {
+                return refuse(
+                    code::INVALID_UTF8,
+                    format!("invalid UTF-8 at byte {}", error.valid_up_to()),
+                );
+            }
+        };
+        Ok(Self {
+            text,
+            at: 0,
+            line: 1,
+            row_ended: true,
+        })
+    }
+
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -311,16 +361,27 @@ impl<'a> Cells<'a> {
 /// for every schema with at least one column.
 pub fn encode(batch: &Batch) -> Vec<u8> {
     let mut out = Vec::new();
-    let columns: Vec<_> = (0..batch.schema().len())
-        .filter_map(|index| batch.column(index))
-        .collect();
-    for (i, column) in columns.iter().enumerate() {
+    encode_header(batch.schema(), &mut out);
+    encode_rows(batch, &mut out);
+    out
+}
+
+/// Append the header alone.
+pub fn encode_header(schema: &Schema, out: &mut Vec<u8>) {
+    for (i, field) in schema.fields().iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        write_text(&mut out, &column.field().name);
+        write_text(out, &field.name);
     }
     out.push(b'\n');
+}
+
+/// Append the rows alone.
+pub fn encode_rows(batch: &Batch, out: &mut Vec<u8>) {
+    let columns: Vec<_> = (0..batch.schema().len())
+        .filter_map(|index| batch.column(index))
+        .collect();
     let mut scratch = Vec::new();
     for row in 0..batch.rows() {
         for (i, column) in columns.iter().enumerate() {
@@ -328,12 +389,11 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
                 out.push(b',');
             }
             if column.validity().is_present(row) {
-                write_cell(&mut out, column, row, &mut scratch);
+                write_cell(out, column, row, &mut scratch);
             }
         }
         out.push(b'\n');
     }
-    out
 }
 
 fn write_cell(out: &mut Vec<u8>, column: &Column<'_>, row: usize, scratch: &mut Vec<u8>) {

@@ -18,9 +18,15 @@ mod codec;
 #[cfg(feature = "codecs")]
 pub mod csv;
 #[cfg(feature = "codecs")]
+pub mod ndjson;
+#[cfg(feature = "codecs")]
 pub mod oip;
 #[cfg(feature = "codecs")]
 pub mod oip_binary;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+#[cfg(feature = "codecs")]
+pub mod records;
 #[cfg(feature = "codecs")]
 pub mod rows;
 mod schema;
@@ -29,7 +35,7 @@ mod select;
 pub use batch::{Batch, BatchError, Block, Column, Validity, Values, VarLen};
 pub use builder::BatchBuilder;
 #[cfg(feature = "codecs")]
-pub use codec::{DecodeError, DecodeLimits, code};
+pub use codec::{DecodeError, DecodeLimits, Sifted, code};
 pub use schema::{
     BlockLayout, DataType, FIELDS_MAX, Field, NAME_BYTES_MAX, RANK_MAX, ROW_ELEMENTS_MAX, Schema,
     SchemaError, Slot,

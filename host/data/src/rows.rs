@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Column};
 use crate::codec::{
     BytesAs, BytesForm, DecodeError, DecodeLimits, ElementWriter, FloatForm, Reader, RowFiller, code,
     is_plain, read_nested, refuse, write_json_string,
@@ -92,10 +92,7 @@ fn decode_rows(
         return refuse(code::BAD_REQUEST, "`rows` must be a list of objects");
     }
     let mut filler = RowFiller::new(schema, limits)?;
-    // The columns in the order of the row before, which is nearly always the order of this one.
-    let mut order: Vec<Guess> = (0..schema.len())
-        .map(|column| Guess::of(schema, column))
-        .collect();
+    let mut order = Guess::order(schema);
     let mut first = true;
     while reader.more(b']', &mut first)? {
         filler.begin()?;
@@ -104,7 +101,8 @@ fn decode_rows(
     filler.finish()
 }
 
-fn decode_row(
+/// Read one row, an object.
+pub(crate) fn decode_row(
     schema: &Schema,
     reader: &mut Reader<'_>,
     filler: &mut RowFiller,
@@ -128,13 +126,19 @@ fn decode_row(
 
 /// Which column comes at one position of a row.
 #[derive(Clone, Copy)]
-struct Guess {
+pub(crate) struct Guess {
     column: usize,
     /// Is its name the same in JSON?
     is_plain: bool,
 }
 
 impl Guess {
+    /// The columns in the schema's order. [`decode_row`] makes it the order of the row before, which is
+    /// nearly always that of the next.
+    pub(crate) fn order(schema: &Schema) -> Vec<Self> {
+        (0..schema.len()).map(|column| Self::of(schema, column)).collect()
+    }
+
     fn of(schema: &Schema, column: usize) -> Self {
         Self {
             column,
@@ -191,38 +195,83 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
 
 /// Append the list of rows alone, `[{…},…]`, for a body that has more to say.
 pub fn encode_array(batch: &Batch, out: &mut Vec<u8>) {
-    let schema = batch.schema();
-    // `"name":` is written once, then copied.
-    let mut columns = Vec::with_capacity(schema.len());
-    for (index, field) in schema.fields().iter().enumerate() {
-        let mut key = Vec::with_capacity(field.name.len() + 4);
-        write_json_string(&mut key, &field.name);
-        key.push(b':');
-        if let Some(column) = batch.column(index) {
-            let writer = ElementWriter::new(&column, FloatForm::Quoted, BytesForm::Base64);
-            columns.push((key, field, column.validity(), writer));
+    out.push(b'[');
+    encode_separated(batch, b",", out);
+    out.push(b']');
+}
+
+/// Append the rows as objects with a separator between them, and nothing around them.
+pub fn encode_separated(batch: &Batch, separator: &[u8], out: &mut Vec<u8>) {
+    let writer = RowWriter::new(batch);
+    out.reserve(batch.rows().saturating_mul(writer.row_bytes() + separator.len()));
+    for row in 0..batch.rows() {
+        if row > 0 {
+            out.extend_from_slice(separator);
+        }
+        writer.write(row, out);
+    }
+}
+
+/// Writes single rows of a batch, as objects.
+pub struct RowWriter<'a> {
+    columns: Vec<ColumnWriter<'a>>,
+}
+
+struct ColumnWriter<'a> {
+    /// `"name":`, written once and then copied.
+    key: Vec<u8>,
+    column: Column<'a>,
+    elements: ElementWriter<'a>,
+}
+
+impl std::fmt::Debug for RowWriter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RowWriter({} columns)", self.columns.len())
+    }
+}
+
+impl<'a> RowWriter<'a> {
+    /// A writer of this batch's rows.
+    pub fn new(batch: &'a Batch) -> Self {
+        let columns = (0..batch.schema().len()).filter_map(|index| batch.column(index));
+        let columns = columns.map(|column| {
+            let name = &column.field().name;
+            let mut key = Vec::with_capacity(name.len() + 4);
+            write_json_string(&mut key, name);
+            key.push(b':');
+            ColumnWriter {
+                key,
+                column,
+                elements: ElementWriter::new(&column, FloatForm::Quoted, BytesForm::Base64),
+            }
+        });
+        Self {
+            columns: columns.collect(),
         }
     }
-    let row_bytes: usize = columns
-        .iter()
-        .map(|(key, field, ..)| key.len() + 12 * field.row_elements())
-        .sum();
-    out.reserve(batch.rows().saturating_mul(row_bytes));
-    out.push(b'[');
-    for row in 0..batch.rows() {
-        out.extend_from_slice(if row > 0 { b",{" } else { b"{" });
-        for (i, (key, field, validity, writer)) in columns.iter().enumerate() {
+
+    /// About as many bytes as a row takes.
+    fn row_bytes(&self) -> usize {
+        let bytes = |c: &ColumnWriter<'_>| c.key.len() + 12 * c.column.field().row_elements();
+        self.columns.iter().map(bytes).sum()
+    }
+
+    /// Append one row, `{…}`.
+    pub fn write(&self, row: usize, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (i, column) in self.columns.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(key);
-            if validity.is_present(row) {
-                writer.write_nested(out, &field.shape, &mut (row * field.row_elements()));
+            out.extend_from_slice(&column.key);
+            let field = column.column.field();
+            if column.column.validity().is_present(row) {
+                let mut next = row * field.row_elements();
+                column.elements.write_nested(out, &field.shape, &mut next);
             } else {
                 out.extend_from_slice(b"null");
             }
         }
         out.push(b'}');
     }
-    out.push(b']');
 }

@@ -149,6 +149,28 @@ impl DataType {
     }
 }
 
+/// Every name that is read. The derive knows the canonical ones alone.
+#[cfg(feature = "codecs")]
+impl schemars::JsonSchema for DataType {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DataType".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let canonical = Self::ALL.iter().map(|t| t.name());
+        let protocol = Self::ALL.iter().map(|t| t.oip_name()).filter(|n| *n != "BYTES");
+        let names: Vec<&str> = canonical
+            .chain(protocol)
+            .chain(["bool", "string", "TEXT", "BYTES"])
+            .collect();
+        schemars::json_schema!({
+            "type": "string",
+            "description": "The type of one element. Answers use the lower-case names.",
+            "enum": names,
+        })
+    }
+}
+
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -157,9 +179,11 @@ impl fmt::Display for DataType {
 
 /// One column: `{"name": "recency", "type": "fp32", "shape": [], "nullable": false}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "codecs", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Field {
     /// Unique in its schema, 1 to [`NAME_BYTES_MAX`] bytes.
+    #[cfg_attr(feature = "codecs", schemars(length(min = 1, max = NAME_BYTES_MAX)))]
     pub name: String,
     /// Element type.
     #[serde(rename = "type")]
@@ -291,6 +315,7 @@ impl BlockLayout {
 
 /// The columns of a batch and their packing. Cheap to share: hold it in an `Arc`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "codecs", derive(schemars::JsonSchema))]
 #[serde(try_from = "Vec<Field>", into = "Vec<Field>")]
 pub struct Schema {
     fields: Vec<Field>,

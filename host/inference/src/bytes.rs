@@ -6,7 +6,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 use caisson_data::{DataType, Values};
 
 use crate::error::{InferenceError, tidy};
-use crate::model::{Model, Selection};
+use crate::model::{Model, Payer, Selection};
 use crate::signature::list;
 use crate::tensor::{Input, InputValues, ValuesRef};
 
@@ -132,7 +132,7 @@ impl Model {
             .zip(&shapes)
             .map(|(input, shape)| self.typed(input, shape))
             .collect::<Result<Vec<_>, _>>()?;
-        let given = self.run(tensors, &outputs, deadline).await?;
+        let given = self.run_for(Payer::Caller, tensors, &outputs, deadline).await?;
         given
             .into_iter()
             .map(|tensor| untyped(&tensor.name, &tensor.shape, &tensor.values))

@@ -2,7 +2,8 @@
 //!
 //! A run takes one of the model's sessions, and waits for one if all are busy. It then happens on the
 //! caller's thread if runs of its size are known to be short ([`crate::pace`]), else on the inference
-//! threads. Either way the watchdog ([`crate::deadline`]) ends it at its deadline.
+//! threads. Either way the watchdog ([`crate::deadline`]) ends it at its deadline, and the time for
+//! which it had a thread goes on an account ([`Model::load_on_account`]).
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,7 +11,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -54,6 +55,8 @@ struct Inner {
     waiting: AtomicUsize,
     waiting_max: usize,
     pace: Pace,
+    /// Nanoseconds for which runs had a thread, where somebody keeps an account.
+    account: Option<Arc<AtomicU64>>,
 }
 
 /// Which outputs to compute.
@@ -108,6 +111,32 @@ impl Model {
     ///
     /// The file can't be read or is no model; options out of range; no such provider.
     pub fn load(runtime: &Runtime, file: &Path, options: &SessionOptions) -> Result<Self, InferenceError> {
+        Self::load_inner(runtime, file, options, None)
+    }
+
+    /// [`Self::load`], and every run adds the time for which it had a thread to `account`, in
+    /// nanoseconds. With `intra_op_threads` of 1 that is its processor time, and no clock is read for it
+    /// that isn't read anyway. Runs of [`Self::run_bytes`] on the caller's thread aren't added: who calls
+    /// for a guest measures the guest around them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn load_on_account(
+        runtime: &Runtime,
+        file: &Path,
+        options: &SessionOptions,
+        account: Arc<AtomicU64>,
+    ) -> Result<Self, InferenceError> {
+        Self::load_inner(runtime, file, options, Some(account))
+    }
+
+    fn load_inner(
+        runtime: &Runtime,
+        file: &Path,
+        options: &SessionOptions,
+        account: Option<Arc<AtomicU64>>,
+    ) -> Result<Self, InferenceError> {
         let bytes = fs::read(file).map_err(|source| InferenceError::File {
             path: file.to_owned(),
             source,
@@ -139,6 +168,7 @@ impl Model {
             waiting: AtomicUsize::new(0),
             waiting_max: options.waiting_max,
             pace: Pace::default(),
+            account,
         })))
     }
 
@@ -169,6 +199,17 @@ impl Model {
         outputs: &Selection,
         deadline: Instant,
     ) -> Result<Vec<Tensor>, InferenceError> {
+        self.run_for(Payer::Account, inputs, outputs, deadline).await
+    }
+
+    /// [`Self::run`]; `inline` pays for a run on this thread.
+    pub(crate) async fn run_for(
+        &self,
+        inline: Payer,
+        inputs: Vec<Input<'_>>,
+        outputs: &Selection,
+        deadline: Instant,
+    ) -> Result<Vec<Tensor>, InferenceError> {
         let inner = &self.0;
         let (inputs, elements) = inner.order(inputs)?;
         let permit = inner.acquire(deadline).await?;
@@ -178,6 +219,7 @@ impl Model {
             deadline,
             how: inner.how(elements, outputs),
             abandoned: None,
+            payer: inline,
         };
         if run.how == How::Short {
             return inner.run(inputs, run);
@@ -204,6 +246,7 @@ impl Model {
             deadline,
             how: self.0.how(elements, outputs),
             abandoned: None,
+            payer: Payer::Account,
         };
         self.0.run(inputs, run)
     }
@@ -216,6 +259,16 @@ struct Run<'a> {
     deadline: Instant,
     how: How,
     abandoned: Option<Arc<AtomicBool>>,
+    payer: Payer,
+}
+
+/// Who pays for the time of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payer {
+    /// The model's account.
+    Account,
+    /// Whoever calls, by its own measure.
+    Caller,
 }
 
 /// How a run goes about its outputs.
@@ -336,6 +389,7 @@ impl Inner {
                     deadline,
                     how,
                     abandoned,
+                    payer: Payer::Account,
                 };
                 let result = inner.run(inputs, run);
                 drop(permit);
@@ -380,6 +434,10 @@ impl Inner {
         let stopped = slot.watch.end();
         drop(slot);
         let took = started.elapsed();
+        if let (Payer::Account, Some(account)) = (run.payer, &self.account) {
+            let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            account.fetch_add(ns, Ordering::Relaxed);
+        }
         if stopped {
             self.pace.note_stopped(run.elements, took);
             return Err(InferenceError::Deadline);

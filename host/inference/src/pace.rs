@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Longest run that may hold a request thread: a few times the cost of handing it to another thread
-/// and back (20 to 30 µs), and within what Tokio asks of a task between two awaits (10 to 100 µs).
-pub(crate) const INLINE_MAX: Duration = Duration::from_micros(100);
+/// Longest run that may hold a request thread. Handing a run to another thread and back costs 20 to 30 µs
+/// and, where every core is busy, a turn of the scheduler, which is milliseconds; half a millisecond
+/// added to a neighbour's wait is less than either. A shared run of 64 rows of a hundred trees takes a tenth
+/// of a millisecond.
+pub(crate) const INLINE_MAX: Duration = Duration::from_micros(500);
 /// A new measurement's weight in the average: 1 / 4, so a model that was slow once (its first run
 /// allocates) is inline again after a few runs.
 const WEIGHT_SHIFT: u32 = 2;

@@ -5,6 +5,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{InferenceError, ModelRejected, tidy};
@@ -37,7 +38,7 @@ pub enum Provider {
 }
 
 /// Where a model really runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Placement {
     /// `cpu` or `cuda`.
     pub provider: &'static str,

@@ -125,6 +125,31 @@ pub enum RegistryError {
         /// Who.
         by: String,
     },
+    /// An approval takes two people, and a key doesn't say whose it is.
+    #[error(
+        "the approval of {what} takes two people, and the key {by} has no owner: make keys with `caisson key create --owner`, and ask again"
+    )]
+    Unowned {
+        /// `churn@3`.
+        what: String,
+        /// The key.
+        by: String,
+    },
+    /// Only what is yanked is deleted, so that nothing new chooses it meanwhile.
+    #[error("{0} isn't yanked; yank it first, so that nothing new comes to need it")]
+    NotYanked(String),
+    /// A version was deleted, and its name is never given to other bytes.
+    #[error(
+        "{name}@{version} was deleted and had other contents ({existing}); a version never changes: give the new component a new version"
+    )]
+    PluginGone {
+        /// The plugin.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Digest of what was there.
+        existing: String,
+    },
     /// An alias isn't where the caller thought.
     #[error("the alias `{alias}` points at {found}, not at {expected}; read it again and decide anew")]
     AliasMoved {
@@ -174,6 +199,9 @@ impl RegistryError {
             Self::IllegalTransition { .. } => "illegal-transition",
             Self::StageMoved { .. } => "stage-moved",
             Self::FourEyes { .. } => "four-eyes",
+            Self::Unowned { .. } => "no-owner",
+            Self::NotYanked(_) => "not-yanked",
+            Self::PluginGone { .. } => "plugin-conflict",
             Self::AliasMoved { .. } => "alias-moved",
             Self::TooMany { .. } => "too-many",
             Self::Contended(_) => "contended",

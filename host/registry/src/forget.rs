@@ -18,6 +18,7 @@ const KINDS: &[&str] = &[
     "model-version",
     "monitor-state",
     "plugin",
+    "plugin-deleted",
     "revision",
 ];
 

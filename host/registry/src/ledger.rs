@@ -11,13 +11,14 @@
 
 use caisson_store::record::{self, Record, Stored};
 use caisson_store::{Op, Store};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::TenantId;
 use crate::{RegistryError, deployments, models, plugins};
 
 /// How much a tenant has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Names of plugins.
     pub plugins: u64,

@@ -22,7 +22,7 @@ mod names;
 mod plugins;
 pub mod signature;
 pub mod table;
-mod text;
+pub mod text;
 
 pub use caisson_store::Digest;
 pub use deployments::{
@@ -33,12 +33,12 @@ pub use error::RegistryError;
 pub use forget::forget;
 pub use ledger::{Usage, usage};
 pub use models::{
-    AliasChange, Baseline, BaselineRecord, Deletion, Lineage, ModelRecord, ModelUpload, Models, Parent,
-    Source, Stage, Transition, TransitionRecord, VersionRef,
+    AliasChange, Baseline, BaselineRecord, Deletion, FourEyes, Lineage, ModelRecord, ModelUpload, Models,
+    Parent, Source, Stage, Transition, TransitionRecord, VersionRef,
 };
-pub use names::{TenantId, check as check_name, check_model_name, shown};
+pub use names::{NAME_CHARS_MAX, NAME_PATTERN, TenantId, check as check_name, check_model_name, shown};
 pub use plugins::{
-    PluginRecord, PluginRef, PluginUpload, Plugins, Provenance, SignatureRecord, Wanted, Yank,
+    PluginDeletion, PluginRecord, PluginRef, PluginUpload, Plugins, Provenance, SignatureRecord, Wanted, Yank,
 };
 
 /// What storing something did.

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::RegistryError;
 
 /// Characters in a name.
-const NAME_CHARS_MAX: usize = 64;
+pub const NAME_CHARS_MAX: usize = 64;
+/// What a name looks like, for descriptions of the API; its length is bounded besides.
+pub const NAME_PATTERN: &str = "^[a-z]([a-z0-9-]*[a-z0-9])?$";
 
 /// Characters of a caller's text in a message.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -59,8 +62,9 @@ pub fn check_model_name(name: &str) -> Result<(), RegistryError> {
 const STD: &str = "std";
 
 /// An owner of plugins, models and deployments.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = NAME_PATTERN, "maxLength" = NAME_CHARS_MAX))]
 pub struct TenantId(String);
 
 impl TenantId {

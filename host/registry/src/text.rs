@@ -11,14 +11,21 @@ use crate::names::shown;
 /// Bytes of the name of who did something: an account, a key's name, an address.
 pub(crate) const ACTOR_BYTES_MAX: usize = 256;
 /// Bytes of a reason or of a revision's message: a paragraph, with a link.
-pub(crate) const WHY_BYTES_MAX: usize = 2048;
+pub const WHY_BYTES_MAX: usize = 2048;
 /// Bytes of a description: a page. It stands in the version's record beside the tags.
-pub(crate) const DESCRIPTION_BYTES_MAX: usize = 8 * 1024;
-/// Tags of a version, and bytes of a key and a value: with the description, and with every quote
+pub const DESCRIPTION_BYTES_MAX: usize = 8 * 1024;
+/// Tags of a version. With keys and values at their longest, with the description, and with every quote
 /// escaped, they fit one record.
-pub(crate) const TAGS_MAX: usize = 64;
-const TAG_KEY_BYTES_MAX: usize = 64;
-const TAG_VALUE_BYTES_MAX: usize = 512;
+pub const TAGS_MAX: usize = 64;
+/// Bytes of a tag's key.
+pub const TAG_KEY_BYTES_MAX: usize = 64;
+/// Bytes of a tag's value.
+pub const TAG_VALUE_BYTES_MAX: usize = 512;
+
+/// What one line looks like, for descriptions of the API.
+pub const LINE_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// What lines together look like.
+pub const TEXT_PATTERN: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
 
 /// Who does something: not empty, one line.
 pub(crate) fn check_actor(by: &str) -> Result<(), RegistryError> {

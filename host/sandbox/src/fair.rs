@@ -9,6 +9,10 @@
 //! left over. Nobody has to configure it, and a neighbour's latency doesn't depend on a quota being
 //! right.
 //!
+//! Work of the host that a tenant makes long, as decoding a large body, has the same place from the start
+//! ([`Background::aside`]): one call that never yields, on a thread of its own at low priority, and on
+//! the tenant's account.
+//!
 //! A future may be polled on one thread and then on another, so moving it is moving a box.
 
 use std::cell::Cell;
@@ -16,6 +20,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
@@ -26,6 +31,10 @@ use crate::meter::Meter;
 /// The niceness of low-priority threads. Ten steps make about a tenth of the weight of a normal
 /// thread (Linux: 110 against 1,024).
 pub const NICE: i32 = 10;
+
+/// Threads for [`Background::aside`] at most. Work beyond waits for one; the processors are shared by
+/// priority long before.
+const ASIDE_THREADS_MAX: usize = 64;
 
 thread_local! {
     /// Did a guest burn a whole tick in the poll under way on this thread?
@@ -49,6 +58,7 @@ impl Background {
         let runtime = Builder::new_multi_thread()
             .thread_name("caisson-low")
             .on_thread_start(lower_priority)
+            .max_blocking_threads(ASIDE_THREADS_MAX)
             .enable_all()
             .build()
             .map_err(SandboxError::Threads)?;
@@ -94,6 +104,29 @@ impl Background {
         });
         AbortOnDrop(low).join().await
     }
+
+    /// Run a function, however long it takes, on a low-priority thread and on a tenant's account. It
+    /// runs to its end even if nobody waits for it any more.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        meter: &Arc<Meter>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let meter = Arc::clone(meter);
+        let low = self.handle.spawn_blocking(move || {
+            let before = thread_time();
+            let result = work();
+            meter.add_cpu(thread_time().saturating_sub(before));
+            result
+        });
+        AbortOnDrop(low).join().await
+    }
+}
+
+/// Processor time of this thread so far. What such a thread waits for its turn is not its tenant's use.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 impl Drop for Background {
@@ -138,7 +171,6 @@ impl<T> Drop for AbortOnDrop<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn niceness() -> i32 {
         rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap()
@@ -167,6 +199,22 @@ mod tests {
         assert_eq!(background.run(&meter, async { niceness() }).await, NICE);
         let other = Arc::new(Meter::default());
         assert_eq!(background.run(&other, async { niceness() }).await, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn work_aside_is_of_low_priority_and_on_the_account() {
+        let background = Background::start().unwrap();
+        let meter = Arc::new(Meter::default());
+        let seen = background
+            .aside(&meter, || {
+                let until = std::time::Instant::now() + Duration::from_millis(20);
+                while std::time::Instant::now() < until {}
+                niceness()
+            })
+            .await;
+        assert_eq!(seen, NICE);
+        assert!(meter.cpu_ns() > 0);
+        assert!(!meter.is_busy(), "its other requests are as quick as ever");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,4 +1,4 @@
-//! What one tenant's guests use together: processor time and memory.
+//! What one tenant's guests use together: processor time, to which its models add theirs, and memory.
 //!
 //! The host makes a [`Meter`] for each tenant and gives it to every stage of theirs. The sandbox adds
 //! up; whoever sets quotas reads the time, and sets the bound on memory. Counters are plain atomics,
@@ -46,6 +46,11 @@ impl Meter {
     /// Processor time of all calls so far, in nanoseconds. Only grows.
     pub fn cpu_ns(&self) -> u64 {
         self.cpu_ns.load(Ordering::Relaxed)
+    }
+
+    /// Where processor time is added up, for who adds to it from elsewhere.
+    pub fn cpu_counter(&self) -> &Arc<AtomicU64> {
+        &self.cpu_ns
     }
 
     /// Linear memory of all instances that live now, in bytes.

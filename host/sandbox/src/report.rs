@@ -1,6 +1,7 @@
 //! What validators and drift checks answer.
 
 use caisson_data::NAME_BYTES_MAX;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift};
 
@@ -74,7 +75,9 @@ pub(crate) fn violations(wire: Vec<WireViolation>) -> Vec<Violation> {
 }
 
 /// The verdict on one feature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ComponentType, Lift)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ComponentType, Lift, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[component(enum)]
 #[repr(u8)]
@@ -94,7 +97,7 @@ pub enum DriftStatus {
 }
 
 /// How one feature of the current data stands to the reference.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ComponentType, Lift)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ComponentType, Lift, JsonSchema)]
 #[component(record)]
 pub struct FeatureDrift {
     /// The field's name, or `*` for all features together.
@@ -104,6 +107,7 @@ pub struct FeatureDrift {
     /// The statistic; finite or infinite, never NaN.
     pub statistic: Option<f64>,
     /// What it is compared with.
+    #[schemars(with = "Option<f64>")]
     pub threshold: f64,
     /// Where the method has a test; 0 to 1.
     #[component(name = "p-value")]
@@ -130,7 +134,7 @@ pub struct FeatureDrift {
 }
 
 /// The result of a drift check.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ComponentType, Lift)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ComponentType, Lift, JsonSchema)]
 #[component(record)]
 pub struct DriftReport {
     /// The worst status of any feature.

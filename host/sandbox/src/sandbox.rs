@@ -165,6 +165,16 @@ impl Sandbox {
         self.inner.background.run(meter, future).await
     }
 
+    /// Run work of the host that a tenant makes long on a thread of low priority, and count its processor
+    /// time on the meter.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        meter: &Arc<Meter>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        self.inner.background.aside(meter, work).await
+    }
+
     /// Check an upload and read its manifest. Compiles it, so that `prepare` needn't.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use caisson_serving::{LoadState, Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::{self, Settings, file::ReadyPolicy};
 use crate::http::STREAMS_MAX;
@@ -26,9 +27,15 @@ use crate::http::STREAMS_MAX;
 /// output.
 const OPERATOR_KEY: &str = "CAISSON_OPERATOR_KEY";
 
-/// Blobs that no record names are removed at start once they are this old: long after any upload
-/// that was still under way could have written its record.
+/// Blobs that no record names are removed once they are this old: long after any upload that is still
+/// under way has written its record.
 const ORPHAN_GRACE: Duration = Duration::from_secs(3600);
+/// How often they are looked for. What is deleted is gone within this time and the grace; looking reads
+/// every record and lists every blob.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// The audit log's folder in the data folder.
+pub(crate) const AUDIT_DIR: &str = "audit";
 
 /// The running system.
 pub(crate) struct App {
@@ -45,6 +52,8 @@ pub(crate) struct App {
     pub(crate) serving: Serving,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
+    /// Reads Parquet files, in a process of its own.
+    pub(crate) parquet_worker: WorkerCommand,
     pub(crate) runtime: Runtime,
     /// Where uploads are written before they are known to be good.
     pub(crate) uploads: PathBuf,
@@ -87,7 +96,7 @@ impl App {
             )
         })?;
         let (access, audit) = tokio::task::spawn_blocking({
-            let (store, audit_dir) = (store.clone(), data_dir.join("audit"));
+            let (store, audit_dir) = (store.clone(), data_dir.join(AUDIT_DIR));
             let (defaults, kept) = (settings.quotas.clone(), settings.audit());
             move || {
                 let access = Access::open(store, defaults)?;
@@ -144,6 +153,8 @@ impl App {
             serving,
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
+            parquet_worker: WorkerCommand::current_exe(["parquet-worker"])
+                .context("finding this program's own file")?,
             runtime,
             uploads,
             ready: settings.ready,
@@ -191,6 +202,23 @@ impl App {
     /// One upload of a tenant at a time, from looking at its quota to using it up.
     pub(crate) async fn tenant_turn(&self, tenant: &TenantId) -> OwnedMutexGuard<()> {
         self.turns.of(tenant.clone()).await
+    }
+
+    /// Remove, again and again, the blobs of what was deleted.
+    pub(crate) async fn sweep(self: Arc<Self>) {
+        let mut turns = tokio::time::interval(SWEEP_EVERY);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first is at once, and opening the store has swept.
+        turns.tick().await;
+        loop {
+            turns.tick().await;
+            let store = self.store.clone();
+            match tokio::task::spawn_blocking(move || store.sweep_orphans(ORPHAN_GRACE)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::error!(%error, "blobs that no record names can't be removed"),
+                Err(error) => tracing::error!(%error, "looking for blobs that no record names ended early"),
+            }
+        }
     }
 
     /// From now on the server is unready, and about to stop.

@@ -1,8 +1,8 @@
 //! From a spec to prepared stages: resolve, prepare, check.
 //!
 //! Everything that can be wrong with a deployment is found here, and the message names both sides:
-//! the stage that doesn't fit, and what it was given. Nothing is stored and nothing that serves is
-//! touched.
+//! the stage that doesn't fit, and what it was given. Nothing is stored, nothing that serves is touched,
+//! and nothing is measured before [`crate::series`] says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,8 +133,8 @@ pub(crate) async fn build(
         transforms,
         core,
         post,
-        rejected: metrics::counter!("caisson_violations_total", "tenant" => tenant.to_string(), "deployment" => spec.name.clone(), "severity" => "reject"),
-        warned: metrics::counter!("caisson_violations_total", "tenant" => tenant.to_string(), "deployment" => spec.name.clone(), "severity" => "warn"),
+        rejected: metrics::Counter::noop(),
+        warned: metrics::Counter::noop(),
     };
     let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
@@ -227,12 +227,7 @@ impl Builder<'_> {
             .prepare(request)
             .await
             .map_err(|e| configure_error(&name, e))?;
-        let seconds = self.seconds(&name);
-        Ok(PluginStage::new(name, record.digest.to_string(), stage, seconds))
-    }
-
-    fn seconds(&self, stage: &str) -> metrics::Histogram {
-        metrics::histogram!("caisson_stage_seconds", "tenant" => self.tenant.to_string(), "deployment" => self.deployment.clone(), "stage" => stage.to_owned())
+        Ok(PluginStage::new(name, record.digest.to_string(), stage))
     }
 
     async fn resolve_plugin(
@@ -331,7 +326,7 @@ impl Builder<'_> {
             .collect();
         let output = Schema::new(fields).map_err(|e| refuse(format!("kept columns and outputs: {e}")))?;
         Ok(ModelStage {
-            seconds: self.seconds(&name),
+            seconds: metrics::Histogram::noop(),
             name,
             digest: record.digest.to_string(),
             model,

@@ -161,6 +161,9 @@ impl From<RegistryError> for ServingError {
             | RegistryError::IllegalTransition { .. }
             | RegistryError::StageMoved { .. }
             | RegistryError::FourEyes { .. }
+            | RegistryError::Unowned { .. }
+            | RegistryError::NotYanked(_)
+            | RegistryError::PluginGone { .. }
             | RegistryError::PinMismatch { .. } => Kind::Conflict,
             RegistryError::TooMany { .. } => Kind::TooLarge,
             RegistryError::Contended(_) => Kind::Busy,

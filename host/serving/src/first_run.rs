@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use caisson_data::Values;
 use caisson_inference::{InferenceError, Input, Model, Selection, TensorSpec};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The longest that it may take: a GPU's kernels are chosen and loaded meanwhile.
@@ -13,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const ELEMENTS_MAX: usize = 16_000_000;
 
 /// How a first run went.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstRun {
     /// The model ran on one row of zeros.

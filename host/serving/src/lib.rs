@@ -8,6 +8,7 @@
 //!
 //! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
 
+mod answers;
 mod batching;
 mod build;
 mod call;
@@ -19,12 +20,14 @@ mod monitor;
 mod pipeline;
 mod plan;
 mod repository;
+mod series;
 mod serving;
 mod spec;
 mod stage;
 mod statistics;
 mod turns;
 
+pub use answers::CacheSpec;
 pub use batching::{BatchingSpec, QueueSpec};
 pub use call::CallOptions;
 pub use error::{Fault, Kind, ServingError};
@@ -34,11 +37,11 @@ pub use models::ModelCache;
 pub use monitor::{Monitor, MonitorReport, worst};
 pub use pipeline::{Pipeline, Prediction};
 pub use plan::{MonitorPlan, Plan, StagePlan};
-pub use repository::{RepositoryEntry, RepositoryState};
+pub use repository::{RepositoryEntry, RepositoryState, UNLOADED};
 pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Revision, Serving};
 pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
-    PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
+    NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
 };
 pub use statistics::{Spent, Statistics, StatisticsReading};
 pub use turns::Turns;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -35,13 +36,13 @@ impl ModelCache {
         }
     }
 
-    /// The tenant's model of this digest, which is in this file. Blocks while it loads; who wants
-    /// another model doesn't wait for it.
+    /// The tenant's model of this digest, which is in this file, and whose runs count on this account
+    /// of the tenant's. Blocks while it loads; who wants another model doesn't wait for it.
     ///
     /// # Errors
     ///
     /// The file can't be loaded.
-    pub fn get(&self, key: &Key, file: &Path) -> Result<Arc<Model>, InferenceError> {
+    pub fn get(&self, key: &Key, file: &Path, account: Arc<AtomicU64>) -> Result<Arc<Model>, InferenceError> {
         let place = {
             let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody loads these, and nobody has them.
@@ -55,7 +56,8 @@ impl ModelCache {
         if let Some(model) = place.upgrade() {
             return Ok(model);
         }
-        let model = Arc::new(Model::load(&self.runtime, file, &self.options)?);
+        let model = Model::load_on_account(&self.runtime, file, &self.options, account)?;
+        let model = Arc::new(model);
         *place = Arc::downgrade(&model);
         Ok(model)
     }

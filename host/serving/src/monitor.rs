@@ -10,6 +10,7 @@ use std::sync::Arc;
 use caisson_data::Batch;
 use caisson_registry::{BaselineRecord, DeploymentStore, Digest, FittedState, TenantId};
 use caisson_sandbox::{DriftReport, DriftStatus};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -37,7 +38,7 @@ pub struct Monitor {
 pub(crate) type Fitted = HashMap<Digest, Arc<FittedState>>;
 
 /// What a drift check says of a batch.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MonitorReport {
     /// The monitor's name.
     pub name: String,
@@ -71,6 +72,11 @@ impl Monitor {
     /// What it computed from its baseline.
     pub(crate) fn fitted(&self) -> &Arc<FittedState> {
         &self.fitted
+    }
+
+    /// Its plugin.
+    pub(crate) fn stage_mut(&mut self) -> &mut PluginStage {
+        &mut self.stage
     }
 
     /// The monitor's name.

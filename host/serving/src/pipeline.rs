@@ -23,7 +23,7 @@ use crate::stage::PluginStage;
 const PART_ROWS: usize = 8192;
 
 /// An answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Prediction {
     /// The rows, in the order of the request.
     pub batch: Batch,

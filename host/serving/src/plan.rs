@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use caisson_data::Schema;
 use caisson_inference::Placement;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::monitor::Monitor;
@@ -13,7 +14,7 @@ use crate::spec::MonitorTarget;
 use crate::stage::PluginStage;
 
 /// A checked deployment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Plan {
     /// The columns that a caller sends.
     pub input: Arc<Schema>,
@@ -26,7 +27,7 @@ pub struct Plan {
 }
 
 /// One stage.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StagePlan {
     /// Place and plugin: `transforms[0] impute@0.1.0`, `model churn@3`.
     pub stage: String,
@@ -44,7 +45,7 @@ pub struct StagePlan {
 }
 
 /// One monitor.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MonitorPlan {
     /// Place and plugin: `monitors[0] ks@0.1.0`.
     pub stage: String,

@@ -9,13 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use caisson_registry::{TenantId, shown};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{Kind, ServingError};
 use crate::serving::{LoadState, Revision, Serving};
 
+/// Why a deployment that was unloaded doesn't serve.
+pub const UNLOADED: &str = "it was unloaded";
+
 /// Whether a deployment serves, in the protocol's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RepositoryState {
     /// It answers.
@@ -98,7 +102,7 @@ impl Serving {
             return Ok(());
         }
         // The state first: who finds no revision in the table learns why.
-        self.set_state(tenant, name, LoadState::Unloaded("it was unloaded".to_owned()));
+        self.set_state(tenant, name, LoadState::Unloaded(UNLOADED.to_owned()));
         self.withdraw(tenant, name);
         tracing::info!(%tenant, deployment = name, "unloaded");
         Ok(())

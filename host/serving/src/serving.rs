@@ -19,8 +19,10 @@ use caisson_registry::{
     RevisionRecord, TenantId, VersionRef,
 };
 use caisson_sandbox::{Meter, Sandbox};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::answers::Answers;
 use crate::batching::{self, Batcher};
 use crate::build::{self, Built, Earlier};
 use crate::call::CallOptions;
@@ -31,6 +33,7 @@ use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
+use crate::series::Series;
 use crate::spec::{DeploymentSpec, MonitorTarget};
 use crate::statistics::Statistics;
 use crate::turns::Turns;
@@ -74,7 +77,8 @@ impl Parts {
         let name = format!("model {}@{}", record.name, record.version);
         let file = self.blocking(move || models.model_path(&wanted)).await?;
         let key = (tenant.clone(), record.digest.to_string());
-        tokio::task::spawn_blocking(move || cache.get(&key, &file))
+        let account = Arc::clone(self.meters.of(tenant).cpu_counter());
+        tokio::task::spawn_blocking(move || cache.get(&key, &file, account))
             .await
             .map_err(internal)?
             .map_err(|e| model_error(&name, &e))
@@ -93,6 +97,7 @@ pub struct Revision {
     pipeline: Arc<Pipeline>,
     batcher: Option<Arc<Batcher>>,
     statistics: Arc<Statistics>,
+    answers: Option<Answers>,
     monitors: Vec<Monitor>,
     plan: Plan,
     sandbox: Sandbox,
@@ -105,8 +110,15 @@ pub struct Revision {
 
 impl Revision {
     fn new(parts: &Parts, tenant: &TenantId, built: Built, mut record: RevisionRecord) -> Self {
+        let Built {
+            mut pipeline,
+            mut monitors,
+            ..
+        } = built;
+        let series = Series::of(tenant, &record.name);
+        series.measure(&mut pipeline, &mut monitors);
         let (owner, name) = (tenant.to_string(), record.name.clone());
-        let pipeline = Arc::new(built.pipeline);
+        let pipeline = Arc::new(pipeline);
         let meter = parts.meters.of(tenant);
         let statistics = Arc::new(Statistics::default());
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
@@ -128,20 +140,23 @@ impl Revision {
             let counts = counts(&owner, &name, Arc::clone(&statistics));
             Batcher::new(rules, runs_max(), run, counts)
         });
+        let cache = built.spec.cache;
+        let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
         Self {
-            requests: metrics::counter!("caisson_requests_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            failures: metrics::counter!("caisson_request_failures_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            rows: metrics::counter!("caisson_rows_total", "tenant" => owner.clone(), "deployment" => name.clone()),
-            seconds: metrics::histogram!("caisson_request_seconds", "tenant" => owner, "deployment" => name),
+            requests: series.counter("caisson_requests_total"),
+            failures: series.counter("caisson_request_failures_total"),
+            rows: series.counter("caisson_rows_total"),
+            seconds: series.histogram("caisson_request_seconds"),
             record,
             spec: built.spec,
             pipeline,
             batcher,
             statistics,
-            monitors: built.monitors,
+            answers,
+            monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter,
@@ -217,15 +232,18 @@ impl Revision {
         let rows = batch.rows();
         self.requests.increment(1);
         self.rows.increment(rows as u64);
-        let result = match self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
-            Some(batcher) => self.predict_with_others(batcher, batch, options).await,
-            None => {
-                let pipeline = Arc::clone(&self.pipeline);
-                let call = async move { pipeline.predict(batch).await };
-                let result = self.sandbox.fair(&self.meter, call).await;
-                self.statistics.ran(start.elapsed());
+        let result = match &self.answers {
+            Some(answers) => {
+                let mut kept = true;
+                let run = async |batch| {
+                    kept = false;
+                    self.run(batch, options).await
+                };
+                let result = answers.get_or(batch, run).await;
+                self.statistics.looked_up(kept, start.elapsed());
                 result
             }
+            None => self.run(batch, options).await,
         };
         self.seconds.record(start.elapsed());
         self.statistics.ended(rows, start.elapsed(), result.is_ok());
@@ -235,7 +253,19 @@ impl Revision {
         result
     }
 
-    async fn predict_with_others(
+    async fn run(&self, batch: Batch, options: CallOptions) -> Result<Prediction, ServingError> {
+        if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
+            return self.run_with_others(batcher, batch, options).await;
+        }
+        let start = Instant::now();
+        let pipeline = Arc::clone(&self.pipeline);
+        let call = async move { pipeline.predict(batch).await };
+        let result = self.sandbox.fair(&self.meter, call).await;
+        self.statistics.ran(start.elapsed());
+        result
+    }
+
+    async fn run_with_others(
         &self,
         batcher: &Arc<Batcher>,
         batch: Batch,
@@ -333,7 +363,7 @@ pub enum ApplyResult {
 }
 
 /// A moved alias.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AliasMoved {
     /// The move.
     #[serde(flatten)]
@@ -409,6 +439,14 @@ impl Serving {
     /// Where each stored deployment is on its way to serving.
     pub fn load_states(&self) -> BTreeMap<(TenantId, String), LoadState> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Is there a stored deployment of this name, served or not?
+    pub fn knows(&self, tenant: &str, name: &str) -> bool {
+        let Ok(tenant) = tenant.parse() else {
+            return false;
+        };
+        self.load_state(&tenant, name).is_some()
     }
 
     /// Where one stored deployment is on its way to serving; `None` if there is none.

@@ -28,9 +28,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caisson_data::{Field, Schema};
+use caisson_registry::NAME_PATTERN;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::answers::CacheSpec;
 use crate::batching::BatchingSpec;
 
 /// Stages in one list of a deployment. Each costs its own instance on every request, so a longer
@@ -39,24 +41,27 @@ pub(crate) const STAGES_MAX: usize = 32;
 /// Monitors of a deployment: each keeps a fitted sketch and a prepared stage in memory.
 pub(crate) const MONITORS_MAX: usize = 64;
 /// Characters in a deployment's or monitor's name; names are path segments and metric labels.
-pub(crate) const NAME_MAX: usize = 63;
+pub const NAME_MAX: usize = 63;
 
 /// One deployment, as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentSpec {
     /// Name within the tenant: lower-case letters, digits and inner hyphens, a letter first.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_MAX))]
     pub name: String,
     /// One sentence for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The columns that a caller sends.
-    #[schemars(with = "Vec<FieldForm>")]
+    #[schemars(length(min = 1))]
     pub input: Vec<Field>,
     /// Run first, on the input; any `reject` violation answers the request.
+    #[schemars(length(max = STAGES_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validators: Vec<StageSpec>,
     /// Run in order, from the input columns to the model's.
+    #[schemars(length(max = STAGES_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transforms: Vec<StageSpec>,
     /// The model; excludes `predictor`. A deployment with neither is a feature service.
@@ -66,36 +71,19 @@ pub struct DeploymentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predictor: Option<PredictorSpec>,
     /// Run in order on what the model or predictor gave.
+    #[schemars(length(max = STAGES_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub post: Vec<StageSpec>,
     /// Drift checks, fitted on the model version's baseline.
+    #[schemars(length(max = MONITORS_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monitors: Vec<MonitorSpec>,
     /// How requests share runs.
     #[serde(default, skip_serializing_if = "BatchingSpec::is_default")]
     pub batching: BatchingSpec,
-}
-
-/// How a column is written, for the JSON Schema of the file.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Field")]
-#[expect(
-    dead_code,
-    reason = "only its schema is used; `caisson_data::Field` reads the file"
-)]
-struct FieldForm {
-    /// The column's name.
-    name: String,
-    /// `bool`, `int8` to `int64`, `uint8` to `uint64`, `fp16`, `bf16`, `fp32`, `fp64`, `string`, `bytes`
-    /// or `timestamp`.
-    #[schemars(rename = "type")]
-    data_type: String,
-    /// Elements of one row; a scalar if absent.
-    #[schemars(default)]
-    shape: Vec<u32>,
-    /// May values be missing?
-    #[schemars(default)]
-    nullable: bool,
+    /// Answers that are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSpec>,
 }
 
 /// One plugin in the pipeline.
@@ -115,6 +103,7 @@ pub struct StageSpec {
     #[serde(default, skip_serializing_if = "is_fresh")]
     pub isolation: IsolationSpec,
     /// What the plugin may have of the outside world. Models are granted by `predictor.models`.
+    #[schemars(with = "Vec<GrantSpec>")]
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub grants: BTreeSet<GrantSpec>,
 }
@@ -247,6 +236,7 @@ pub struct PredictorSpec {
     #[serde(default, skip_serializing_if = "is_fresh")]
     pub isolation: IsolationSpec,
     /// As in a stage.
+    #[schemars(with = "Vec<GrantSpec>")]
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub grants: BTreeSet<GrantSpec>,
     /// Models that it may load: the name that it asks for, and the model behind it.
@@ -320,6 +310,7 @@ impl std::fmt::Display for MonitorTarget {
 #[serde(deny_unknown_fields)]
 pub struct MonitorSpec {
     /// Unique in the deployment.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_MAX))]
     pub name: String,
     /// The drift-check plugin, as in a stage.
     pub plugin: String,
@@ -351,7 +342,10 @@ impl DeploymentSpec {
     ///
     /// Syntax, unknown or missing keys, wrong types, with line and column; then [`Self::check`].
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let spec: Self = serde_saphyr::from_str(text).map_err(|e| SpecError(e.to_string()))?;
+        // YAML 1.2's scalars: `no` is text, and `false` is no text unless it is quoted.
+        let options = serde_saphyr::options! { strict_booleans: true, no_schema: true };
+        let spec: Self =
+            serde_saphyr::from_str_with_options(text, options).map_err(|e| SpecError(e.to_string()))?;
         spec.check()?;
         Ok(spec)
     }
@@ -384,6 +378,14 @@ impl DeploymentSpec {
         if self.input.is_empty() {
             return fail("input: a deployment needs at least one input column".into());
         }
+        if let Some(cache) = &self.cache {
+            cache.check().map_err(SpecError)?;
+            if let Some(place) = self.undetermined() {
+                return fail(format!(
+                    "cache: {place} is granted clocks or random numbers, so its answers to equal rows may differ"
+                ));
+            }
+        }
         self.batching.check(self.predictor.is_some()).map_err(SpecError)?;
         if self.monitors.len() > MONITORS_MAX {
             return fail(format!(
@@ -401,6 +403,21 @@ impl DeploymentSpec {
             }
         }
         Ok(())
+    }
+
+    /// A stage whose answer doesn't depend on its rows alone.
+    fn undetermined(&self) -> Option<String> {
+        let lists = [
+            ("validators", &self.validators),
+            ("transforms", &self.transforms),
+            ("post", &self.post),
+        ];
+        let stage = lists.into_iter().find_map(|(list, stages)| {
+            let at = stages.iter().position(|stage| !stage.grants.is_empty())?;
+            Some(format!("{list}[{at}]"))
+        });
+        let predictor = self.predictor.as_ref().filter(|p| !p.grants.is_empty());
+        stage.or(predictor.map(|_| "predictor".to_owned()))
     }
 
     /// The schema of the input columns.
@@ -460,6 +477,20 @@ mod tests {
     }
 
     #[test]
+    fn text_is_not_made_of_other_things() {
+        for (line, refused) in [
+            ("description: false", true),
+            ("description: 12", true),
+            ("description: \"12\"", false),
+            ("description: no", false),
+            ("transforms: [{plugin: y}]", false),
+        ] {
+            let parsed = DeploymentSpec::parse(&format!("{MINIMAL}{line}\n"));
+            assert_eq!(parsed.is_err(), refused, "{line}: {parsed:?}");
+        }
+    }
+
+    #[test]
     fn unknown_keys_of_a_monitor_are_named() {
         let text = format!("{MINIMAL}monitors: [{{name: a, plugin: ks, treshold: 3}}]\n");
         let error = DeploymentSpec::parse(&text).unwrap_err().to_string();
@@ -486,6 +517,22 @@ mod tests {
                 .to_string()
                 .contains("exclude")
         );
+    }
+
+    #[test]
+    fn what_may_differ_is_not_kept() {
+        let stage = "transforms: [{plugin: p, grants: [clocks]}]\n";
+        let text = format!("{MINIMAL}{stage}cache: {{max_mib: 8}}\n");
+        let error = DeploymentSpec::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("transforms[0]"), "{error}");
+        for (cache, ok) in [
+            ("{max_mib: 8}", true),
+            ("{max_mib: 0}", false),
+            ("{max_mib: 8, ttl_seconds: 0}", false),
+        ] {
+            let text = format!("{MINIMAL}cache: {cache}\n");
+            assert_eq!(DeploymentSpec::parse(&text).is_ok(), ok, "{cache}");
+        }
     }
 
     #[test]

@@ -21,13 +21,18 @@ pub(crate) struct PluginStage {
 }
 
 impl PluginStage {
-    pub(crate) fn new(name: Arc<str>, digest: String, stage: Stage, seconds: metrics::Histogram) -> Self {
+    pub(crate) fn new(name: Arc<str>, digest: String, stage: Stage) -> Self {
         Self {
             name,
             digest,
             stage,
-            seconds,
+            seconds: metrics::Histogram::noop(),
         }
+    }
+
+    /// From now on its calls are measured.
+    pub(crate) fn measure(&mut self, seconds: metrics::Histogram) {
+        self.seconds = seconds;
     }
 
     /// What it gives. A validator and a drift check give what they take.

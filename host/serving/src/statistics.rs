@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How often something happened, and how long it took in all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Spent {
     /// How often.
     pub count: u64,
@@ -45,6 +46,8 @@ pub struct Statistics {
     input: Counter,
     run: Counter,
     output: Counter,
+    hit: Counter,
+    miss: Counter,
     rows: AtomicU64,
     last_ms: AtomicU64,
 }
@@ -64,6 +67,10 @@ pub struct StatisticsReading {
     pub run: Spent,
     /// Answers that were written as tensors.
     pub output: Spent,
+    /// Requests that were answered from kept answers.
+    pub hit: Spent,
+    /// Requests whose answer was not kept, where answers are.
+    pub miss: Spent,
     /// Rows that were answered.
     pub rows: u64,
     /// When the last request ended, in milliseconds since 1970; 0 before the first.
@@ -94,6 +101,12 @@ impl Statistics {
         self.run.add(took);
     }
 
+    /// Kept answers had this one, or not.
+    pub(crate) fn looked_up(&self, kept: bool, took: Duration) {
+        let counter = if kept { &self.hit } else { &self.miss };
+        counter.add(took);
+    }
+
     /// A protocol edge read the tensors of a request.
     pub fn decoded(&self, took: Duration) {
         self.input.add(took);
@@ -113,6 +126,8 @@ impl Statistics {
             input: self.input.read(),
             run: self.run.read(),
             output: self.output.read(),
+            hit: self.hit.read(),
+            miss: self.miss.read(),
             rows: self.rows.load(Ordering::Relaxed),
             last_ms: self.last_ms.load(Ordering::Relaxed),
         }

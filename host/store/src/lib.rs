@@ -139,8 +139,8 @@ impl Store {
         &self.0.dir
     }
 
-    /// Remove the blobs that no record names and that are older than `grace`. To be called at
-    /// start, before anything is written; `grace` covers what is written all the same.
+    /// Remove the blobs that no record names and that are older than `grace`: longer than any upload
+    /// takes from its blob to its record, because the store may be in use meanwhile.
     ///
     /// A record names a blob by having its digest's text form (`sha256:…`) anywhere in its bytes,
     /// so no kind of record needs to be known here, and none can be forgotten. Waits for a backup that

@@ -13,6 +13,8 @@
 //!
 //! For users: `plugins/DRIFT.md`.
 
+pub use caisson_stats::rng;
+
 pub mod binned;
 pub mod categories;
 pub mod check;
@@ -20,7 +22,6 @@ pub mod config;
 pub mod features;
 pub mod numbers;
 pub mod rates;
-pub mod rng;
 pub mod sample;
 pub mod state;
 pub mod stats;

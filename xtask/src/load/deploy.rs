@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::site::{self, Site};
-use super::stats::Latencies;
 use super::{Options, Report, ms};
+use crate::site::{self, Site};
+use crate::stats::Latencies;
 
 /// Measured each: a component that nobody has compiled, in a tenant of its own.
 const TIMES: u64 = 20;

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use serde_json::{Value, json};
 
-use super::site::{self, CDNOW, Site};
-use super::stats::Latencies;
 use super::{Options, Report, ms};
 use crate::http::Api;
+use crate::site::{self, CDNOW, Site};
+use crate::stats::Latencies;
 
 /// Requests of the victim in a second, and its connections: a tenth of what one core answers.
 const VICTIM_RATE: u32 = 100;
@@ -114,12 +114,9 @@ pub(super) fn run(options: &Options) -> Result<Report> {
     site::push(&hostile, &files.hostile)?;
     site::push(&hostile, &site::component("test-guests/affine")?)?;
     for behave in ["loop", "grab-memory"] {
-        let spec = json!({
-            "name": behave,
-            "input": [{"name": "x", "type": "fp32"}],
-            "transforms": [{"plugin": "hostile", "config": {"behave": behave}, "limits": {"deadline_ms": 250}}],
-        });
-        hostile.post_json("/v1/deployments", &spec)?.ok()?;
+        hostile
+            .post_json("/v1/deployments", &site::hostile_spec(behave))?
+            .ok()?;
     }
     let mut alone = Vec::new();
     let mut beside: Vec<(Hostile, Vec<Phase>)> = HOSTILE.iter().map(|what| (*what, Vec::new())).collect();

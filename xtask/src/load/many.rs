@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
-use super::site::{self, Site};
 use super::{Options, Report};
 use crate::http::Api;
+use crate::process;
 use crate::say;
+use crate::site::{self, Site};
 
 /// Deployments, unless told otherwise.
 const DEPLOYMENTS: u64 = 100;
@@ -129,7 +130,7 @@ pub(super) fn run(options: &Options) -> Result<Report> {
     let key = site.tenant("many")?;
     // What a server takes that has been started and has done nothing yet.
     let (site, _) = site.restart(&options.program, &[])?;
-    let empty = site::memory(site.server.pid())?;
+    let empty = process::memory(site.server.pid())?;
     let api = site.server.api().with_key_of(&key);
     say::step(&format!("{count} deployments, every stage compiled once"), |_| {
         set_up(&api, count).map(|()| String::from("deployed"))
@@ -142,7 +143,7 @@ pub(super) fn run(options: &Options) -> Result<Report> {
         site = again;
     }
     // The model's own memory is in the first deployment's.
-    let full = site::memory(site.server.pid())?;
+    let full = process::memory(site.server.pid())?;
     let each = |with: u64, without: u64| (with as f64 - without as f64) / count as f64;
     let (resident, private) = (
         each(full.resident, empty.resident),

@@ -7,17 +7,16 @@
 mod deploy;
 mod fairness;
 mod many;
-mod site;
-mod stats;
+mod overload;
 mod switch;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::{root, table};
+use crate::{root, say, table};
 
 /// Seconds of a phase, unless told otherwise: 1,000 requests of the victim's, so that the p99 is the
 /// tenth from the end.
@@ -36,15 +35,18 @@ pub(crate) enum Case {
     Switch,
     /// SIGTERM under load.
     Stop,
+    /// Twice what the server can answer.
+    Overload,
 }
 
 impl Case {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 6] = [
         ("fairness", Self::Fairness),
         ("many", Self::Many),
         ("deploy", Self::Deploy),
         ("switch", Self::Switch),
         ("stop", Self::Stop),
+        ("overload", Self::Overload),
     ];
 
     fn name(self) -> &'static str {
@@ -99,18 +101,15 @@ pub(crate) fn run(case: Case, options: &Options) -> Result<()> {
         Case::Deploy => deploy::run(options),
         Case::Switch => switch::live(options),
         Case::Stop => switch::stop(options),
+        Case::Overload => overload::run(options),
     }?;
     println!("\n{}", report.title);
     table::print(report.header, &report.rows);
-    let folder = root().join("target/load");
-    std::fs::create_dir_all(&folder)?;
-    let file = folder.join(format!("{}.json", case.name()));
+    let file = root().join("target/load").join(format!("{}.json", case.name()));
     let json = json!({
         "case": case.name(), "load_average_before": before, "seconds": options.seconds, "found": report.json,
     });
-    std::fs::write(&file, format!("{json}\n")).with_context(|| file.display().to_string())?;
-    println!("   ({})", file.display());
-    Ok(())
+    say::save(&file, &json)
 }
 
 fn ms(value: f64) -> String {

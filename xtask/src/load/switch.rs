@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::site::{self, Site};
-use super::stats::Latencies;
 use super::{Options, Report, ms};
 use crate::http::Api;
+use crate::site::{self, Site};
+use crate::stats::Latencies;
 
 /// Connections that predict, each as fast as it is answered.
 const CLIENTS: usize = 8;

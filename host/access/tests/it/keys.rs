@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use caisson_access::{AccessError, Action, AuthError, FirstAdmin, KeyText, Role};
+use caisson_access::{AccessError, Action, AuthError, FirstAdmin, KeyText, NewKey, Role, Settings};
 use proptest::prelude::*;
 
 use super::{Fixture, fixture, id, new_key, restarted};
@@ -272,4 +272,34 @@ fn secrets_stay_in_the_answer() {
         }
     }
     assert!(bytes_read > 1000);
+}
+
+#[test]
+fn a_key_says_whose_it_is_where_that_is_wanted() {
+    let f = fixture();
+    let acme = f.tenant("acme");
+    let make = |owner: Option<&str>| {
+        let new = NewKey {
+            owner: owner.map(str::to_owned),
+            ..new_key("ci", Role::Developer)
+        };
+        f.access.create_key(&acme, new, &f.admin)
+    };
+    let (record, text) = make(Some("ann@example.org")).unwrap();
+    assert_eq!(record.owner.as_deref(), Some("ann@example.org"));
+    let principal = f.access.authenticate(text.expose()).unwrap();
+    assert_eq!(principal.owner(), Some("ann@example.org"));
+    for bad in ["", " ", " ann", "ann\n", &"x".repeat(300)] {
+        let error = make(Some(bad)).unwrap_err().to_string();
+        assert!(error.starts_with("owner: "), "{error}");
+    }
+    assert_eq!(make(None).unwrap().0.owner, None);
+    let settings = Settings {
+        require_key_owners: true,
+        ..Settings::default()
+    };
+    f.access.set_settings(&acme, settings).unwrap();
+    let error = make(None).unwrap_err().to_string();
+    assert!(error.contains("--owner"), "{error}");
+    make(Some("bob@example.org")).unwrap();
 }

@@ -58,6 +58,7 @@ fn id(name: &str) -> TenantId {
 fn new_key(name: &str, role: Role) -> NewKey {
     NewKey {
         name: name.to_owned(),
+        owner: None,
         role,
         expires_at: None,
         deployments: None,

@@ -14,6 +14,7 @@ const MATRIX: &[(&str, [bool; 5], [bool; 2])] = {
         ("plugin:read", [Y, N, Y, Y, Y], [N, N]),
         ("plugin:push", [N, N, Y, N, Y], [N, N]),
         ("plugin:yank", [N, N, Y, N, Y], [N, N]),
+        ("plugin:delete", [N, N, Y, N, Y], [N, N]),
         ("model:list", [Y, N, Y, Y, Y], [N, N]),
         ("model:read", [Y, N, Y, Y, Y], [N, N]),
         ("model:register", [N, N, Y, N, Y], [N, N]),

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use caisson_access::{
-    Access, AccessError, Action, AuthError, NewTenant, Quota, Quotas, Resource, Role, Settings, Status,
+    Access, AccessError, Action, AuthError, NewKey, NewTenant, Quota, Quotas, Resource, Role, Settings,
+    Status,
 };
 use caisson_store::{Commit, Expect, Op, Store};
 
@@ -57,6 +58,7 @@ fn a_restart_keeps_everything() {
                 ..Quotas::default()
             },
             settings: Settings {
+                require_key_owners: true,
                 require_signed_plugins: true,
                 signing_keys: BTreeMap::from([("ci".to_owned(), SIGNING_KEY.to_owned())]),
                 log_predictions: true,
@@ -64,7 +66,11 @@ fn a_restart_keeps_everything() {
             },
         })
         .unwrap();
-    let (key, text) = f.key(&record.id, new_key("ci", Role::Developer));
+    let new = NewKey {
+        owner: Some("ann@example.org".to_owned()),
+        ..new_key("ci", Role::Developer)
+    };
+    let (key, text) = f.key(&record.id, new);
     let policy = "forbid (principal, action == Action::\"deployment:delete\", resource);";
     let policy = f.access.put_policy(&record.id, "keep", policy, &f.admin).unwrap();
     let f = restarted(f);
@@ -72,6 +78,7 @@ fn a_restart_keeps_everything() {
     assert_eq!(f.access.keys(&record.id).unwrap(), [key]);
     assert_eq!(f.access.policies(&record.id).unwrap(), [policy]);
     let principal = f.access.authenticate(text.expose()).unwrap();
+    assert_eq!(principal.owner(), Some("ann@example.org"));
     assert_eq!(*principal.tenant().settings(), record.settings);
     assert_eq!(principal.tenant().quotas(), record.quotas);
     assert!(

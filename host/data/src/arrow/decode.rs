@@ -1,16 +1,13 @@
 //! From a stream to a batch.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayAccessor, ArrayRef, RecordBatch};
-use arrow_buffer::{Buffer, NullBuffer};
-use arrow_ipc::reader::StreamDecoder;
-use arrow_schema::{
-    ArrowError, DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema, SchemaRef,
-};
+use arrow_array::{Array, ArrayAccessor, ArrayRef};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 
+use super::stream::{StreamReader, StreamTable};
 use super::{BFLOAT16, EXTENSION_NAME};
 use crate::batch::{Batch, Values, VarLen};
 use crate::builder::{BatchBuilder, Destination};
@@ -25,62 +22,47 @@ use crate::schema::{DataType, Field, Schema};
 /// type; a null where none may be; what passes a limit.
 pub fn decode(schema: &Arc<Schema>, body: &[u8], limits: &DecodeLimits) -> Result<Batch, DecodeError> {
     limits.check_body(body)?;
-    // The reader checks what it reads, yet unwraps a few members that a flatbuffer may lack. Nothing
-    // outlives the closure but its result, so there is no state that a panic could leave broken.
-    let read = catch_unwind(AssertUnwindSafe(|| read_stream(body, limits)));
-    let (arrow_schema, record_batches) = match read {
-        Ok(read) => read?,
-        Err(_) => return refuse(code::BAD_ARROW, "the stream is malformed"),
-    };
-    let sources = find_columns(schema, &arrow_schema)?;
-    let rows = record_batches.iter().map(RecordBatch::num_rows).sum();
-    limits.check_rows(rows, schema.row_bytes())?;
+    let mut reader = StreamReader::new(schema, limits);
+    reader.feed(body.to_vec());
+    let mut tables = Vec::new();
+    let mut rows = 0usize;
+    while let Some(table) = reader.next_table()? {
+        rows = rows.saturating_add(table.rows());
+        limits.check_rows(rows, schema.row_bytes())?;
+        tables.push(table);
+    }
+    reader.finish()?;
+    read_tables(schema, rows, &tables)
+}
+
+/// Read all rows of tables, which are `rows` together and within the limits.
+pub(super) fn read_tables(
+    schema: &Arc<Schema>,
+    rows: usize,
+    tables: &[StreamTable],
+) -> Result<Batch, DecodeError> {
     let mut builder = BatchBuilder::new(schema.clone(), rows)?;
-    for (index, (field, source)) in schema.fields().iter().zip(sources).enumerate() {
+    for (index, field) in schema.fields().iter().enumerate() {
         let mut row = 0;
-        for record_batch in &record_batches {
-            let rows = record_batch.num_rows();
-            match source.and_then(|at| record_batch.columns().get(at)) {
-                None => (row..row + rows).for_each(|row| builder.set_missing(index, row)),
+        for table in tables {
+            match table.column(index) {
+                None => (row..row + table.rows()).for_each(|row| builder.set_missing(index, row)),
                 Some(array) => {
                     read_array(&mut builder, index, field, row, array)
                         .map_err(|e| e.in_column(&field.name))?;
                 }
             }
-            row += rows;
+            row += table.rows();
         }
     }
     Ok(builder.finish()?)
 }
 
-fn read_stream(body: &[u8], limits: &DecodeLimits) -> Result<(SchemaRef, Vec<RecordBatch>), DecodeError> {
-    let bad = |error: ArrowError| DecodeError::new(code::BAD_ARROW, cut(&error.to_string()));
-    let mut decoder = StreamDecoder::new();
-    let mut buffer = Buffer::from(body);
-    let mut record_batches = Vec::new();
-    let mut rows = 0usize;
-    while !buffer.is_empty() {
-        let Some(record_batch) = decoder.decode(&mut buffer).map_err(bad)? else {
-            continue;
-        };
-        rows = rows.saturating_add(record_batch.num_rows());
-        limits.check_rows(rows, 0)?;
-        record_batches.push(record_batch);
-    }
-    decoder.finish().map_err(bad)?;
-    // Without its end-of-stream marker a stream is as good as cut off, and `finish` doesn't ask for
-    // it. Past the marker, and only there, the decoder takes nothing more.
-    if decoder.decode(&mut Buffer::from(&[0u8])).is_ok() {
-        return refuse(code::BAD_ARROW, "the stream lacks its end-of-stream marker");
-    }
-    match decoder.schema() {
-        Some(schema) => Ok((schema, record_batches)),
-        None => refuse(code::BAD_ARROW, "the stream has no schema"),
-    }
-}
-
 /// By field, the position of its column in the stream.
-fn find_columns(schema: &Schema, arrow_schema: &ArrowSchema) -> Result<Vec<Option<usize>>, DecodeError> {
+pub(super) fn find_columns(
+    schema: &Schema,
+    arrow_schema: &ArrowSchema,
+) -> Result<Vec<Option<usize>>, DecodeError> {
     let mut sources = vec![None; schema.len()];
     for (at, arrow_field) in arrow_schema.fields().iter().enumerate() {
         let index = schema.index_of(arrow_field.name());

@@ -13,13 +13,13 @@ use arrow_array::{
     RecordBatchOptions, types,
 };
 use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, Field as ArrowField, Schema as ArrowSchema};
+use arrow_ipc::writer::StreamWriter as IpcWriter;
+use arrow_schema::{ArrowError, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use half::f16;
 
 use super::{BFLOAT16, EXTENSION_NAME};
 use crate::batch::{Batch, Column, Values, VarLen};
-use crate::schema::DataType;
+use crate::schema::{DataType, Schema};
 
 /// Arrow refused what should be a stream.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,59 @@ pub struct EncodeError(#[from] ArrowError);
 /// For a batch that [`Batch::new`] checked, only a dimension past `i32` beside one of 0, for which
 /// Arrow has no type.
 pub fn encode(batch: &Batch) -> Result<Vec<u8>, EncodeError> {
+    let record_batch = record_batch(batch)?;
+    let mut writer = IpcWriter::try_new(Vec::with_capacity(batch.byte_len()), record_batch.schema_ref())?;
+    writer.write(&record_batch)?;
+    Ok(writer.into_inner()?)
+}
+
+/// Writes a stream of many record batches.
+pub struct StreamWriter(IpcWriter<Vec<u8>>);
+
+impl std::fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("arrow::StreamWriter")
+    }
+}
+
+impl StreamWriter {
+    /// A writer of batches of this schema.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`].
+    pub fn new(schema: &Arc<Schema>) -> Result<Self, EncodeError> {
+        let schema = arrow_schema(schema)?;
+        Ok(Self(IpcWriter::try_new(Vec::new(), &schema)?))
+    }
+
+    /// What is to be sent for a batch; at the first call the stream's beginning too.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`]; a batch of another schema, or with 2 GiB of text in one column.
+    pub fn write(&mut self, batch: &Batch) -> Result<Vec<u8>, EncodeError> {
+        self.0.write(&record_batch(batch)?)?;
+        Ok(std::mem::take(self.0.get_mut()))
+    }
+
+    /// What is to be sent last.
+    ///
+    /// # Errors
+    ///
+    /// None that is known.
+    pub fn finish(self) -> Result<Vec<u8>, EncodeError> {
+        Ok(self.0.into_inner()?)
+    }
+}
+
+/// The Arrow schema that batches of this schema are written with.
+pub(crate) fn arrow_schema(schema: &Arc<Schema>) -> Result<SchemaRef, EncodeError> {
+    Ok(record_batch(&Batch::empty(Arc::clone(schema)))?.schema())
+}
+
+/// A batch as Arrow has it.
+pub(crate) fn record_batch(batch: &Batch) -> Result<RecordBatch, EncodeError> {
     let columns: Vec<_> = (0..batch.schema().len())
         .filter_map(|index| batch.column(index))
         .collect();
@@ -44,10 +97,7 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, EncodeError> {
         .collect();
     let schema = Arc::new(ArrowSchema::new(fields));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-    let record_batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
-    let mut writer = StreamWriter::try_new(Vec::with_capacity(batch.byte_len()), &schema)?;
-    writer.write(&record_batch)?;
-    Ok(writer.into_inner()?)
+    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }
 
 fn field(column: &Column<'_>, array: &ArrayRef) -> ArrowField {

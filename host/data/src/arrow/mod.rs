@@ -15,13 +15,20 @@
 //! nothing is converted. A null inside a list is an error, for a batch can't hold it. A nullable
 //! column may be absent. Compressed streams and dictionaries are refused.
 //!
+//! [`decode`] and [`encode`] take a stream whole, [`StreamReader`] and [`StreamWriter`] as it comes and
+//! goes.
+//!
 //! The stream must end with its end-of-stream marker, so that one that was cut off is refused.
 
 mod decode;
 mod encode;
+mod stream;
 
 pub use decode::decode;
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, StreamWriter, encode};
+#[cfg(feature = "parquet")]
+pub(crate) use encode::{arrow_schema, record_batch};
+pub use stream::{RECORD_BATCH_ROWS_MAX, StreamReader, StreamTable};
 
 /// Field metadata that names an extension type.
 const EXTENSION_NAME: &str = "ARROW:extension:name";

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use half::{bf16, f16};
 
 use super::error::{DecodeError, code, cut, refuse};
+use super::json::Reader;
 use crate::batch::{Values, VarLen};
 use crate::builder::Destination;
 use crate::schema::DataType;
@@ -74,6 +75,31 @@ impl<'b> Elements<'b> {
         }
     }
 
+    /// Read the next element if it is a plain number of a column of `fp32` or `fp64`. Whatever else comes
+    /// next, `false`, and nothing is read.
+    #[inline]
+    pub(crate) fn put_plain(&mut self, reader: &mut Reader<'_>) -> bool {
+        let Destination::Numbers { values, range } = &mut self.destination else {
+            return false;
+        };
+        if range.start >= range.end || !matches!(values, Values::Fp32(_) | Values::Fp64(_)) {
+            return false;
+        }
+        let Some(number) = reader.plain_number() else {
+            return false;
+        };
+        let put = match values {
+            Values::Fp32(list) => place(list, range.start, number.to_f32()),
+            Values::Fp64(list) => place(list, range.start, number.to_f64()),
+            _ => false,
+        };
+        if put {
+            range.start += 1;
+            reader.advance(&number);
+        }
+        put
+    }
+
     /// Put a number over the one that came `back` elements before the next.
     pub(crate) fn put_back(&mut self, back: usize, token: &Token<'_>) -> Result<(), DecodeError> {
         match &mut self.destination {
@@ -103,6 +129,17 @@ impl<'b> Elements<'b> {
             }
         }
         Ok(())
+    }
+}
+
+#[inline]
+fn place<T>(list: &mut [T], at: usize, value: Option<T>) -> bool {
+    match (list.get_mut(at), value) {
+        (Some(place), Some(value)) => {
+            *place = value;
+            true
+        }
+        _ => false,
     }
 }
 

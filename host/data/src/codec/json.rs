@@ -13,6 +13,7 @@ use std::borrow::Cow;
 
 use super::element::Token;
 use super::error::{DecodeError, code, cut, refuse};
+use super::number::Decimal;
 
 /// Depth of free-form members: below serde_json's own limit of 128, far above any use.
 const DEPTH_MAX: usize = 100;
@@ -174,6 +175,24 @@ impl<'a> Reader<'a> {
             Some(b) if b.is_ascii_alphanumeric() => self.unexpected("the end of a number"),
             _ => Ok(Token::Number(rest.get(..length).unwrap_or_default())),
         }
+    }
+
+    /// A plain number that comes next just so. It is not read before [`Reader::advance`].
+    #[inline]
+    pub(crate) fn plain_number(&self) -> Option<Decimal> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let number = Decimal::read(rest)?;
+        matches!(
+            rest.get(number.length),
+            Some(b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')
+        )
+        .then_some(number)
+    }
+
+    /// The number that [`Reader::plain_number`] gave is read.
+    #[inline]
+    pub(crate) fn advance(&mut self, number: &Decimal) {
+        self.at += number.length;
     }
 
     /// Read `"name":` of this very name, if it comes next just so. Only for names that JSON writes

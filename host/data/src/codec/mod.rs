@@ -6,7 +6,9 @@ mod error;
 mod json;
 mod limits;
 mod nested;
+mod number;
 mod rows;
+mod sift;
 mod write;
 
 pub(crate) use element::{BytesAs, Elements, Token, out_of_range};
@@ -16,4 +18,6 @@ pub(crate) use json::{Reader, is_plain};
 pub use limits::DecodeLimits;
 pub(crate) use nested::read_nested;
 pub(crate) use rows::RowFiller;
+pub use sift::Sifted;
+pub(crate) use sift::sift;
 pub(crate) use write::{BytesForm, ElementWriter, FloatForm, write_base64, write_json_string};

@@ -12,6 +12,9 @@ pub(crate) fn read_nested(
     elements: &mut Elements<'_>,
 ) -> Result<(), DecodeError> {
     let Some((&length, inner)) = shape.split_first() else {
+        if elements.put_plain(reader) {
+            return Ok(());
+        }
         let token = reader.token()?;
         if token == Token::List {
             return refuse(code::WRONG_SHAPE, "lists nest deeper than the column's shape");

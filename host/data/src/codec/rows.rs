@@ -106,6 +106,18 @@ impl RowFiller {
         Ok(())
     }
 
+    /// Take back the row being filled, as if it had not begun.
+    pub(crate) fn undo(&mut self) -> Result<(), DecodeError> {
+        let Some(rows) = self.rows.checked_sub(1) else {
+            return Ok(());
+        };
+        for set_in in self.set_in.iter_mut().filter(|set_in| **set_in == self.rows) {
+            *set_in = 0;
+        }
+        self.rows = rows;
+        Ok(self.builder.resize_rows(rows)?)
+    }
+
     fn column_name(&self, index: usize) -> String {
         self.builder
             .schema()

@@ -142,6 +142,9 @@ impl<'b, 's> DataReader<'b, 's> {
     }
 
     fn element(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        if self.elements.put_plain(reader) {
+            return self.advance();
+        }
         if reader.null()? {
             return self.null();
         }

@@ -13,4 +13,5 @@ mod oip;
 mod oip_bad;
 mod oip_tensors;
 mod rows;
+mod streams;
 mod support;

@@ -1,6 +1,7 @@
 //! Runs that end otherwise than with a result, and many at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use caisson_data::Values;
@@ -223,6 +224,45 @@ async fn a_run_that_never_ends_is_stopped_at_its_deadline() {
         )
     });
     assert!(matches!(stopped.await.unwrap(), Err(InferenceError::Deadline)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_runs_is_on_their_models_account() {
+    let account = Arc::new(AtomicU64::new(0));
+    let options = SessionOptions {
+        sessions: Some(1),
+        ..SessionOptions::default()
+    };
+    let model = Model::load_on_account(runtime(), &file("spin"), &options, Arc::clone(&account)).unwrap();
+    let spent = || account.swap(0, Ordering::Relaxed);
+    // On the inference threads, even if it is stopped there.
+    let deadline = Instant::now() + Duration::from_millis(100);
+    assert!(
+        model
+            .run(times(1_000_000_000_000), &Selection::ALL, deadline)
+            .await
+            .is_err()
+    );
+    drop(model.run(times(3), &Selection::ALL, later()).await);
+    let stopped = spent();
+    assert!(stopped > 50_000_000, "{stopped}");
+    // Where the caller stands, once runs are known to be short.
+    for _ in 0..50 {
+        model.run(times(3), &Selection::ALL, later()).await.unwrap();
+    }
+    spent();
+    model.run(times(3), &Selection::ALL, later()).await.unwrap();
+    assert!(spent() > 0);
+    // There a guest's run is in what is measured around the guest.
+    let three = 3_i64.to_le_bytes();
+    let input = ByteInput {
+        name: "times",
+        data_type: WasiTensorType::I64,
+        dimensions: &[1],
+        data: &three,
+    };
+    model.run_bytes(&[input], later()).await.unwrap();
+    assert_eq!(spent(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ const CHANGES_MAX: usize = 1000;
 const VALUE_BYTES_MAX: usize = 4096;
 
 /// How two specs differ.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct SpecDiff {
     /// In the order of the names.
     pub changes: Vec<SpecChange>,
@@ -20,7 +21,7 @@ pub struct SpecDiff {
 }
 
 /// One place where two specs differ.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SpecChange {
     /// A JSON pointer (RFC 6901). The elements of a list are compared by position.
     pub path: String,
@@ -33,7 +34,7 @@ pub struct SpecChange {
 }
 
 /// One side of a change.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shown {
     /// The value.

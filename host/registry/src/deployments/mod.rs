@@ -24,6 +24,7 @@ pub use record::{NewRevision, Origin, RevisionRecord, RevisionSummary};
 
 use crate::ledger::{Opened, Usage};
 use crate::names::{self, TenantId};
+use crate::plugins::PluginRef;
 use crate::table::{self, Attempt, change, number_key};
 use crate::text::{WHY_BYTES_MAX, check_actor, check_text, sorted};
 use crate::{RegistryError, now};
@@ -277,6 +278,32 @@ impl DeploymentStore {
             let Some(live) = pointer.live else { continue };
             if self.models_of(tenant, &pointer.name, live)?.contains(&wanted) {
                 users.push(format!("deployment {}", pointer.name));
+            }
+        }
+        Ok(users)
+    }
+
+    /// The revisions of live deployments, the live ones and those to go back to, that are built on a
+    /// plugin version, in words.
+    pub(crate) fn users_of_plugin(
+        &self,
+        tenant: &TenantId,
+        reference: &PluginRef,
+    ) -> Result<Vec<String>, RegistryError> {
+        let wanted = reference.to_string();
+        let mut users = Vec::new();
+        for pointer in self.pointers(tenant)? {
+            let Some(live) = pointer.live else { continue };
+            for number in 1..=pointer.latest {
+                let stored = self.stored_revision(tenant, &pointer.name, number)?.record;
+                let uses = match &stored.pins {
+                    Some(pins) => pins.plugins.contains_key(&wanted),
+                    None => pins::plugins_in(&self.spec(&stored)?).contains(&wanted),
+                };
+                if uses {
+                    let state = if number == live { "live" } else { "to go back to" };
+                    users.push(format!("deployment {} revision {number} ({state})", pointer.name));
+                }
             }
         }
         Ok(users)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caisson_store::{Digest, Store};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::plugins::Plugins;
 const PINS_MAX: usize = 256;
 
 /// What a revision is built on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pins {
     /// Each plugin as the spec names it, `impute@0.1.0` or `std/impute@0.1.0`, and its component.
     pub plugins: BTreeMap<String, Digest>,
@@ -24,7 +25,7 @@ pub struct Pins {
 }
 
 /// A model version. Its contents never change and its number is never used again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ModelPin {
     /// The model's name.
     pub name: String,
@@ -68,6 +69,17 @@ pub(super) fn models_in(spec: &Value) -> BTreeSet<ModelPin> {
         .collect()
 }
 
+/// The plugins in the spec of a revision from before pins were kept, as it names them.
+pub(super) fn plugins_in(spec: &Value) -> BTreeSet<String> {
+    ["validators", "transforms", "post", "monitors"]
+        .iter()
+        .filter_map(|list| spec.get(list)?.as_array())
+        .flatten()
+        .chain(spec.get("predictor"))
+        .filter_map(|stage| Some(stage.get("plugin")?.as_str()?.to_owned()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +102,16 @@ mod tests {
         }}});
         assert_eq!(pins(predictor), ["x@1", "y@2"]);
         assert!(pins(json!({"model": null})).is_empty());
+    }
+
+    #[test]
+    fn plugins_of_a_stored_spec() {
+        let spec = json!({
+            "validators": [{"plugin": "a@1.0.0"}], "transforms": [{"plugin": "std/b@1.0.0"}],
+            "predictor": {"plugin": "c@1.0.0"}, "monitors": [{"name": "m", "plugin": "a@1.0.0"}],
+        });
+        let found: Vec<String> = plugins_in(&spec).into_iter().collect();
+        assert_eq!(found, ["a@1.0.0", "c@1.0.0", "std/b@1.0.0"]);
+        assert!(plugins_in(&json!({"predictor": null})).is_empty());
     }
 }

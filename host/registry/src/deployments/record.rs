@@ -2,6 +2,7 @@
 
 use caisson_store::Digest;
 use caisson_store::record::Record;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ pub struct NewRevision {
 }
 
 /// How a revision came about.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Origin {
     /// Someone sent a spec.
@@ -37,7 +38,7 @@ pub enum Origin {
 }
 
 /// One revision.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RevisionRecord {
     /// The deployment.
     pub name: String,
@@ -58,7 +59,7 @@ pub struct RevisionRecord {
 }
 
 /// A revision without its spec.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RevisionSummary {
     /// Counted from 1.
     pub number: u64,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use caisson_store::record::{self, Record};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::LATEST;
@@ -19,7 +20,7 @@ use crate::{RegistryError, now};
 const ALIASES_MAX: usize = 64;
 
 /// A move of an alias.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AliasChange {
     /// Counted from 1 in each model.
     pub number: u64,

@@ -13,6 +13,7 @@
 use std::fmt;
 
 use caisson_store::record::{self, Record};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Models, version_key};
@@ -22,7 +23,7 @@ use crate::text::{check_actor, check_why};
 use crate::{RegistryError, now};
 
 /// How far a version is approved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Nobody asked for an approval.
@@ -69,18 +70,31 @@ impl fmt::Display for Stage {
 pub struct Transition<'a> {
     /// Where to.
     pub to: Stage,
-    /// Who.
+    /// Who: a key.
     pub by: &'a str,
+    /// The person whose key it is, if that is known.
+    pub owner: Option<&'a str>,
     /// Why; may be empty.
     pub why: &'a str,
     /// Where from, if the caller looked: the step isn't taken from elsewhere.
     pub expected_from: Option<Stage>,
-    /// Must someone else than who asked approve?
-    pub four_eyes: bool,
+    /// Who may approve what someone asked to be approved.
+    pub four_eyes: FourEyes,
+}
+
+/// Who may approve what someone asked to be approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FourEyes {
+    /// Anyone.
+    No,
+    /// Another person where both keys have an owner, and another key otherwise.
+    Keys,
+    /// Another person: both keys need an owner.
+    Owners,
 }
 
 /// A step that was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TransitionRecord {
     /// Counted from 1 in each version.
     pub number: u64,
@@ -88,8 +102,11 @@ pub struct TransitionRecord {
     pub from: Stage,
     /// Where to.
     pub to: Stage,
-    /// Who.
+    /// Who: a key.
     pub by: String,
+    /// The person whose key it was, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Why.
     pub why: String,
     /// When, RFC 3339.
@@ -107,7 +124,7 @@ impl Models {
     /// # Errors
     ///
     /// [`RegistryError::IllegalTransition`] lists the legal ones; [`RegistryError::StageMoved`];
-    /// [`RegistryError::FourEyes`]; no such version; the store.
+    /// [`RegistryError::FourEyes`]; [`RegistryError::Unowned`]; no such version; the store.
     pub fn transition(
         &self,
         tenant: &TenantId,
@@ -116,6 +133,7 @@ impl Models {
         step: Transition<'_>,
     ) -> Result<TransitionRecord, RegistryError> {
         check_actor(step.by)?;
+        step.owner.map_or(Ok(()), check_actor)?;
         check_why(step.why)?;
         let key = version_key(tenant, name, version);
         change(&self.store, name, || {
@@ -136,17 +154,20 @@ impl Models {
                     to: step.to,
                 });
             }
-            if step.to == Stage::Approved && step.four_eyes && new.requested_by.as_deref() == Some(step.by) {
-                return Err(RegistryError::FourEyes {
-                    what: what(),
-                    by: step.by.to_owned(),
-                });
+            if step.to == Stage::Approved {
+                check_eyes(
+                    &what(),
+                    &step,
+                    new.requested_by.as_deref(),
+                    new.requested_for.as_deref(),
+                )?;
             }
             let taken = TransitionRecord {
                 number: new.transitions + 1,
                 from: new.stage,
                 to: step.to,
                 by: step.by.to_owned(),
+                owner: step.owner.map(str::to_owned),
                 why: step.why.to_owned(),
                 at: now(),
             };
@@ -154,6 +175,7 @@ impl Models {
             new.transitions = taken.number;
             if step.to == Stage::Pending {
                 new.requested_by = Some(step.by.to_owned());
+                new.requested_for = step.owner.map(str::to_owned);
             }
             let ops = vec![
                 stored.replace(&key, &new)?,
@@ -183,6 +205,33 @@ impl Models {
             transition_key(tenant, name, version, number)
         })
     }
+}
+
+/// Is it someone else who approves?
+fn check_eyes(
+    what: &str,
+    step: &Transition<'_>,
+    asked_by: Option<&str>,
+    asked_for: Option<&str>,
+) -> Result<(), RegistryError> {
+    let unowned = |by: &str| RegistryError::Unowned {
+        what: what.to_owned(),
+        by: by.to_owned(),
+    };
+    let same = match (step.four_eyes, asked_for, step.owner) {
+        (FourEyes::No, ..) => false,
+        (_, Some(asked), Some(approves)) => asked == approves,
+        (FourEyes::Keys, ..) => asked_by == Some(step.by),
+        (FourEyes::Owners, _, None) => return Err(unowned(step.by)),
+        (FourEyes::Owners, None, _) => return Err(unowned(asked_by.unwrap_or("who asked"))),
+    };
+    if same {
+        return Err(RegistryError::FourEyes {
+            what: what.to_owned(),
+            by: step.owner.unwrap_or(step.by).to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn transition_key(tenant: &TenantId, name: &str, version: u64, number: u64) -> String {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use caisson_store::Digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::RegistryError;
@@ -19,7 +20,7 @@ const LINEAGE_ENTRIES_MAX: usize = 10_000;
 const LINEAGE_TEXT_BYTES_MAX: usize = 1024;
 
 /// What a model version was made from. Nothing here keeps anything: what it names may be gone.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lineage {
     /// The plugins that prepared the training data, `name@version`, and their components' digests.
@@ -38,7 +39,8 @@ pub struct Lineage {
 }
 
 /// The code that made a model version.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "LineageSource")]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// A commit's hash.
@@ -50,7 +52,8 @@ pub struct Source {
 }
 
 /// A model version that another was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "LineageParent")]
 #[serde(deny_unknown_fields)]
 pub struct Parent {
     /// The model's name.

@@ -20,7 +20,7 @@ use caisson_store::record::{self as records, Stored};
 use caisson_store::{Digest, Op, Store, StoreError};
 
 pub use aliases::AliasChange;
-pub use approval::{Stage, Transition, TransitionRecord};
+pub use approval::{FourEyes, Stage, Transition, TransitionRecord};
 pub use lineage::{Lineage, Parent, Source};
 pub use record::{Baseline, BaselineRecord, Deletion, ModelRecord, ModelUpload, VersionRef};
 
@@ -89,7 +89,7 @@ impl Models {
             signature: sorted(upload.signature),
             metadata: sorted(upload.metadata),
             metrics: upload.metrics,
-            training_data: upload.training_data,
+            training_data_digest: upload.training_data_digest,
             lineage: upload.lineage,
         };
         let text = serde_json::to_vec(&details)
@@ -128,6 +128,7 @@ impl Models {
             tags: upload.tags,
             stage: Stage::Draft,
             requested_by: None,
+            requested_for: None,
             transitions: 0,
         };
         let outcome = change(&self.store, name, || {
@@ -432,7 +433,7 @@ fn add(usage: &mut Usage, first: bool, bytes: u64) {
 fn check_upload(upload: &ModelUpload) -> Result<(), RegistryError> {
     check_metrics(&upload.metrics)?;
     upload.lineage.check()?;
-    if let Some(digest) = &upload.training_data {
+    if let Some(digest) = &upload.training_data_digest {
         check_data_digest("the digest of the training data", digest)?;
     }
     check_text("the description", &upload.description, DESCRIPTION_BYTES_MAX)?;
@@ -465,7 +466,7 @@ fn with_details(record: VersionRecord, details: Details) -> ModelRecord {
         signature: details.signature,
         metadata: details.metadata,
         metrics: details.metrics,
-        training_data: details.training_data,
+        training_data_digest: details.training_data_digest,
         lineage: details.lineage,
         description: record.description,
         tags: record.tags,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use caisson_store::Digest;
 use caisson_store::record::Record;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ pub struct Baseline {
 }
 
 /// Where a version's baseline is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BaselineRecord {
     /// `text/csv`.
     pub content_type: String,
@@ -50,7 +51,7 @@ pub struct ModelUpload {
     /// How good it is: names and numbers.
     pub metrics: BTreeMap<String, f64>,
     /// Digest of the training data, `sha256:…`.
-    pub training_data: Option<String>,
+    pub training_data_digest: Option<String>,
     /// What it was made from.
     pub lineage: Lineage,
     /// A page for people; can be changed later.
@@ -62,7 +63,7 @@ pub struct ModelUpload {
 }
 
 /// One version of a model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ModelRecord {
     /// The model's name.
     pub name: String,
@@ -81,7 +82,7 @@ pub struct ModelRecord {
     /// How good it is.
     pub metrics: BTreeMap<String, f64>,
     /// Digest of the training data.
-    pub training_data: Option<String>,
+    pub training_data_digest: Option<String>,
     /// What it was made from.
     pub lineage: Lineage,
     /// A page for people.
@@ -121,6 +122,9 @@ pub(super) struct VersionRecord {
     /// Who asked for the approval that is pending or was given.
     #[serde(default)]
     pub(super) requested_by: Option<String>,
+    /// The person whose key that was, if it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) requested_for: Option<String>,
     /// Changes of the stage so far.
     #[serde(default)]
     pub(super) transitions: u64,
@@ -151,8 +155,9 @@ pub(super) struct Details {
     pub(super) metadata: Value,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metrics: BTreeMap<String, f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) training_data: Option<String>,
+    // The other name is that of the first records.
+    #[serde(default, alias = "training_data", skip_serializing_if = "Option::is_none")]
+    pub(super) training_data_digest: Option<String>,
     #[serde(default, skip_serializing_if = "Lineage::is_unknown")]
     pub(super) lineage: Lineage,
 }
@@ -205,7 +210,8 @@ impl Head {
 }
 
 /// A version that was deleted. It keeps no blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ModelDeletion")]
 pub struct Deletion {
     /// The model's name.
     pub name: String,

@@ -1,11 +1,13 @@
 //! Plugins: immutable, `name@semver`.
 //!
-//! Key `plugin/{tenant}/{name}/{version}`. A version is never changed and never removed: it can be
-//! yanked, and then nothing new is built on it, while what runs on it goes on, because it is pinned
-//! by digest. Only that mark, and a signature that is added later, change a record.
+//! Key `plugin/{tenant}/{name}/{version}`. A version is never changed: it can be yanked, and then
+//! nothing new is built on it, while what runs on it goes on, because it is pinned by digest. Only that
+//! mark, and a signature that is added later, change a record. A yanked version that nothing uses can be
+//! deleted, which leaves `plugin-deleted/{tenant}/{name}/{version}`.
 
 mod record;
 mod reference;
+mod remove;
 
 use caisson_store::record::{self as records, Stored};
 use caisson_store::{Digest, Op, Store, VALUE_BYTES_MAX, Write};
@@ -13,6 +15,7 @@ use semver::Version;
 
 pub use record::{PluginRecord, PluginUpload, Provenance, SignatureRecord, Yank};
 pub use reference::{PluginRef, Wanted};
+pub use remove::PluginDeletion;
 
 use crate::ledger::{Opened, Usage};
 use crate::names::{self, TenantId};
@@ -112,6 +115,7 @@ impl Plugins {
                     existing: existing.digest.to_string(),
                 }),
                 None => {
+                    self.check_not_buried(tenant, &record)?;
                     if !written {
                         self.store.blobs().put(component)?;
                         written = true;

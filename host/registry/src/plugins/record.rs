@@ -2,6 +2,7 @@
 
 use caisson_store::Digest;
 use caisson_store::record::Record;
+use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +49,7 @@ impl Record for PluginRecord {
 }
 
 /// Who uploaded something, and from where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
     /// An account or a key's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +66,7 @@ impl Provenance {
 }
 
 /// A signature that verified when it was uploaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignatureRecord {
     /// The name of the key in the policy of that time.
     pub signed_by: String,
@@ -74,7 +75,7 @@ pub struct SignatureRecord {
 }
 
 /// A version that nothing new may use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Yank {
     /// Who yanked it.
     pub by: String,

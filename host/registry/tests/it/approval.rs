@@ -1,6 +1,6 @@
 //! Stages of a version, who may take it to the next, and what is kept of that.
 
-use caisson_registry::{Models, Stage, Transition, VersionRef};
+use caisson_registry::{FourEyes, Models, Stage, Transition, VersionRef};
 
 use crate::{churn, fixture, tenant};
 
@@ -10,9 +10,10 @@ fn step(to: Stage, by: &str) -> Transition<'_> {
     Transition {
         to,
         by,
+        owner: None,
         why: "because",
         expected_from: None,
-        four_eyes: false,
+        four_eyes: FourEyes::No,
     }
 }
 
@@ -100,8 +101,8 @@ fn who_asked_does_not_approve_where_four_eyes_are_wanted() {
         };
         models.transition(&a, "churn", 1, step)
     };
-    assert_eq!(approve("ann", true).unwrap_err().code(), "four-eyes");
-    approve("bob", true).unwrap();
+    assert_eq!(approve("ann", FourEyes::Keys).unwrap_err().code(), "four-eyes");
+    approve("bob", FourEyes::Keys).unwrap();
     // Asked for again by another: now it is that one who can't.
     models
         .transition(&a, "churn", 1, step(Stage::Archived, "ann"))
@@ -109,8 +110,39 @@ fn who_asked_does_not_approve_where_four_eyes_are_wanted() {
     models
         .transition(&a, "churn", 1, step(Stage::Pending, "bob"))
         .unwrap();
-    assert_eq!(approve("bob", true).unwrap_err().code(), "four-eyes");
-    approve("bob", false).unwrap();
+    assert_eq!(approve("bob", FourEyes::Keys).unwrap_err().code(), "four-eyes");
+    approve("bob", FourEyes::No).unwrap();
+}
+
+#[test]
+fn two_keys_of_one_person_are_two_eyes() {
+    let f = fixture();
+    let (models, a) = (Models::new(f.store.clone()), tenant("a"));
+    churn(&f, &a, b"1");
+    let take = |to, by: &str, owner: Option<&str>, four_eyes| {
+        let step = Transition {
+            owner,
+            four_eyes,
+            ..step(to, by)
+        };
+        models.transition(&a, "churn", 1, step)
+    };
+    let (keys, owners) = (FourEyes::Keys, FourEyes::Owners);
+    let (ann, bob) = (Some("ann@example.org"), Some("bob@example.org"));
+    let ask = |by, owner| take(Stage::Pending, by, owner, keys).unwrap();
+    let code = |by, owner, eyes| take(Stage::Approved, by, owner, eyes).unwrap_err().code();
+    assert_eq!(ask("laptop", ann).owner.as_deref(), ann);
+    for eyes in [keys, owners] {
+        assert_eq!(code("phone", ann, eyes), "four-eyes");
+    }
+    // Who has no owner is compared by key, unless owners are wanted.
+    assert_eq!(code("laptop", None, keys), "four-eyes");
+    assert_eq!(code("phone", None, owners), "no-owner");
+    take(Stage::Approved, "phone", bob, owners).unwrap();
+    take(Stage::Archived, "phone", bob, owners).unwrap();
+    ask("ci", None);
+    assert_eq!(code("phone", bob, owners), "no-owner");
+    take(Stage::Approved, "phone", bob, keys).unwrap();
 }
 
 #[test]

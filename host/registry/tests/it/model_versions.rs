@@ -37,7 +37,7 @@ fn everything_that_is_uploaded_comes_back() {
     };
     let upload = ModelUpload {
         metrics: [("auc".to_owned(), 0.875)].into(),
-        training_data: Some(Digest::of(b"rows").to_string()),
+        training_data_digest: Some(Digest::of(b"rows").to_string()),
         lineage: lineage.clone(),
         description: "Second\nattempt".to_owned(),
         tags: map(&[("team", "growth")]),
@@ -118,7 +118,7 @@ fn what_is_out_of_bounds_is_refused() {
         (
             "bad-text",
             ModelUpload {
-                training_data: Some("deadbeef".to_owned()),
+                training_data_digest: Some("deadbeef".to_owned()),
                 ..f.model(b"m")
             },
         ),

@@ -1,8 +1,8 @@
 //! Records as releases before wrote them: read, changed and counted as if they were new.
 
 use caisson_registry::{
-    DeploymentStore, ModelPin, Models, NewRevision, Origin, Pins, Plugins, RegistryError, Stage, Transition,
-    VersionRef, usage,
+    DeploymentStore, FourEyes, ModelPin, Models, NewRevision, Origin, Pins, Plugins, RegistryError, Stage,
+    Transition, VersionRef, usage,
 };
 use caisson_store::{Commit, Digest, Expect, Op};
 use serde_json::{Value, json};
@@ -98,9 +98,10 @@ fn old_models_are_found_again_numbered_on_and_approved() {
     let step = Transition {
         to: Stage::Pending,
         by: "ann",
+        owner: None,
         why: "",
         expected_from: Some(Stage::Draft),
-        four_eyes: true,
+        four_eyes: FourEyes::Keys,
     };
     models.transition(&a, "churn", 1, step).unwrap();
     models

@@ -1,10 +1,13 @@
 //! Yanks, signatures, pins and the first-party namespace.
 
-use caisson_registry::signature::{PrivateKey, SignaturePolicy};
-use caisson_registry::{Outcome, PluginUpload, Plugins, Provenance, TenantId};
-use caisson_store::Digest;
+use std::time::Duration;
 
-use crate::{fixture, put, tenant, upload};
+use caisson_registry::signature::{PrivateKey, SignaturePolicy};
+use caisson_registry::{DeploymentStore, Outcome, PluginUpload, Plugins, Provenance, TenantId, usage};
+use caisson_store::Digest;
+use serde_json::json;
+
+use crate::{fixture, put, revision, tenant, upload};
 
 #[test]
 fn a_yanked_version_is_chosen_only_by_who_has_it() {
@@ -152,4 +155,69 @@ fn the_largest_manifest_can_still_be_yanked() {
     plugins
         .yank(&a, "clip", "1.0.0", &quotes(256), &quotes(2048))
         .unwrap();
+}
+
+#[test]
+fn a_yanked_version_that_nothing_uses_is_deleted_and_its_name_stays_taken() {
+    let f = fixture();
+    let (plugins, a, b) = (Plugins::new(f.store.clone()), tenant("a"), tenant("b"));
+    let deployments = DeploymentStore::new(f.store.clone());
+    let (shared, own) = (&b"of both"[..], &b"of one"[..]);
+    put(&plugins, &a, upload("clip", "1.0.0"), shared).unwrap();
+    put(&plugins, &a, upload("clip", "1.1.0"), own).unwrap();
+    put(&plugins, &b, upload("clip", "1.0.0"), shared).unwrap();
+    put(&plugins, &a, upload("clip", "0.9.0"), b"never deployed").unwrap();
+    plugins.yank(&a, "clip", "0.9.0", "ann", "").unwrap();
+    let delete = |version| plugins.delete(&a, "clip", version, "ann", "old");
+    assert_eq!(delete("1.0.0").unwrap_err().code(), "not-yanked");
+    for version in ["1.0.0", "1.1.0"] {
+        plugins.yank(&a, "clip", version, "ann", "").unwrap();
+    }
+    // A deployment that is live keeps what it is built on, and what it can go back to.
+    for (version, bytes) in [("1.0.0", shared), ("1.1.0", own)] {
+        let mut new = revision(json!({ "v": version }));
+        new.pins
+            .plugins
+            .insert(format!("clip@{version}"), Digest::of(bytes));
+        deployments.append(&a, "pricing", new).unwrap();
+    }
+    for (version, user) in [
+        ("1.0.0", "deployment pricing revision 1 (to go back to)"),
+        ("1.1.0", "deployment pricing revision 2 (live)"),
+    ] {
+        let error = delete(version).unwrap_err();
+        assert_eq!(error.code(), "in-use");
+        assert!(error.to_string().contains(user), "{error}");
+    }
+    deployments.delete(&a, "pricing").unwrap();
+    let before = usage(&f.store, &a).unwrap();
+    let deletion = delete("1.0.0").unwrap();
+    assert_eq!(
+        (deletion.sha256, deletion.why.as_str()),
+        (Digest::of(shared).hex(), "old")
+    );
+    let after = usage(&f.store, &a).unwrap();
+    assert_eq!((after.plugins, after.plugin_versions), (1, 2));
+    assert_eq!(after.stored_bytes, before.stored_bytes - shared.len() as u64);
+    assert_eq!(delete("1.0.0").unwrap_err().code(), "plugin-not-found");
+    delete("1.1.0").unwrap();
+    delete("0.9.0").unwrap();
+    assert_eq!(usage(&f.store, &a).unwrap().plugins, 0);
+    // What another tenant has stays, and what is in a history; what nobody names goes.
+    f.store.sweep_orphans(Duration::ZERO).unwrap();
+    let is_there = |bytes: &[u8]| f.store.blobs().contains(&Digest::of(bytes)).unwrap();
+    assert!(is_there(shared) && is_there(own) && !is_there(b"never deployed"));
+    // Going back to what is gone is an error; the version is nobody else's.
+    let mut back = revision(json!({ "v": "1.1.0" }));
+    back.pins.plugins.insert("clip@1.1.0".to_owned(), Digest::of(own));
+    let error = deployments.append(&a, "pricing", back).unwrap_err();
+    assert_eq!(error.code(), "plugin-not-found");
+    let error = put(&plugins, &a, upload("clip", "1.1.0"), b"other").unwrap_err();
+    assert_eq!(error.code(), "plugin-conflict");
+    assert!(error.to_string().contains("was deleted"), "{error}");
+    for _ in 0..2 {
+        put(&plugins, &a, upload("clip", "1.1.0"), own).unwrap();
+        plugins.yank(&a, "clip", "1.1.0", "ann", "").unwrap();
+        delete("1.1.0").unwrap();
+    }
 }

@@ -107,6 +107,9 @@ fn a_forgotten_tenant_leaves_nothing_and_its_neighbour_everything() {
     for owner in [&a, &b] {
         let plugins = Plugins::new(f.store.clone());
         put(&plugins, owner, upload("clip", "1.0.0"), b"component").unwrap();
+        put(&plugins, owner, upload("clip", "0.9.0"), b"older").unwrap();
+        plugins.yank(owner, "clip", "0.9.0", "ann", "").unwrap();
+        plugins.delete(owner, "clip", "0.9.0", "ann", "").unwrap();
         let models = Models::new(f.store.clone());
         let file = f.dir.path().join("model.onnx");
         std::fs::write(&file, b"onnx").unwrap();
@@ -125,9 +128,10 @@ fn a_forgotten_tenant_leaves_nothing_and_its_neighbour_everything() {
         let step = caisson_registry::Transition {
             to: caisson_registry::Stage::Pending,
             by: "ann",
+            owner: None,
             why: "",
             expected_from: None,
-            four_eyes: true,
+            four_eyes: caisson_registry::FourEyes::Keys,
         };
         models.transition(owner, "churn", 1, step).unwrap();
         models.delete(owner, "churn", 2, "ann", "").unwrap();

@@ -14,13 +14,12 @@ use ureq::http::Method;
 use super::args::When;
 use super::client::{Client, query};
 use super::{Remote, download, output};
+use crate::app::AUDIT_DIR;
 
 /// Between two questions for what is new: a person who watches doesn't notice, nor does the server.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(2);
 
 const OUT: &str = "standard output";
-/// Where the log is in a data folder.
-const FOLDER: &str = "audit";
 
 /// Read and check the audit log.
 #[derive(Debug, Subcommand)]
@@ -273,10 +272,10 @@ fn line(record: &Value) -> String {
 }
 
 fn verify_folder(data_dir: &Path) -> anyhow::Result<Report> {
-    let folder = data_dir.join(FOLDER);
+    let folder = data_dir.join(AUDIT_DIR);
     if !folder.is_dir() {
         bail!(
-            "{} holds no audit log: there is no folder {FOLDER} in it",
+            "{} holds no audit log: there is no folder {AUDIT_DIR} in it",
             data_dir.display()
         );
     }

@@ -11,6 +11,8 @@ use clap::Args;
 use serde_json::json;
 use ureq::http::Method;
 
+use crate::config::{ServerFlags, Settings};
+
 use super::client::Client;
 use super::{Remote, download, output};
 
@@ -41,14 +43,30 @@ pub(crate) struct BackupArgs {
 #[command(after_help = "Examples:
   caisson restore --from caisson-2026-01-02.tar --data-dir /var/lib/caisson
   age -d caisson.tar.age | caisson restore --from - --data-dir /var/lib/caisson
-  caisson serve --data-dir /var/lib/caisson")]
+  caisson serve --data-dir /var/lib/caisson
+
+With blobs in an object store, as the server is to be started:
+  caisson restore --from caisson.tar --config /etc/caisson.toml
+  caisson restore --from caisson.tar --data-dir /var/lib/caisson --blobs s3://bucket/prefix")]
 pub(crate) struct RestoreArgs {
     /// The backup; `-` for standard input.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
+    /// Configuration file of the server: for its data folder, and where its blobs are.
+    #[arg(long, env = "CAISSON_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The data folder to make; what is there must be empty.
-    #[arg(long, env = "CAISSON_DATA_DIR", value_name = "DIR")]
-    data_dir: PathBuf,
+    #[arg(
+        long,
+        env = "CAISSON_DATA_DIR",
+        value_name = "DIR",
+        required_unless_present = "config"
+    )]
+    data_dir: Option<PathBuf>,
+    /// Where plugins, models and baselines go: into the data folder, or to `s3://BUCKET/PREFIX`, which
+    /// belongs to the new data folder from then on.
+    #[arg(long, env = "CAISSON_BLOBS", value_name = "URL")]
+    blobs: Option<String>,
     /// Print what was restored as JSON.
     #[arg(long)]
     json: bool,
@@ -69,7 +87,10 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
 }
 
 pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
-    let report = read(&args.from, &args.data_dir)?;
+    let flags = ServerFlags::storage(args.config.clone(), args.data_dir.clone(), args.blobs.clone());
+    let settings = Settings::gather(flags)?;
+    let data_dir = settings.data_dir.as_path();
+    let report = read(&args.from, data_dir, &settings.store())?;
     let code = match report.left_out_total {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(2),
@@ -80,7 +101,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     }
     println!(
         "{}: {} records, {} blobs of {} bytes",
-        args.data_dir.display(),
+        data_dir.display(),
         report.records,
         report.blobs,
         report.blob_bytes
@@ -97,7 +118,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn read(from: &Path, data_dir: &Path) -> anyhow::Result<BackupReport> {
+fn read(from: &Path, data_dir: &Path, options: &Options) -> anyhow::Result<BackupReport> {
     let (input, bytes): (Box<dyn Read>, _) = if from.as_os_str() == "-" {
         (Box::new(io::stdin().lock()), None)
     } else {
@@ -107,7 +128,7 @@ fn read(from: &Path, data_dir: &Path) -> anyhow::Result<BackupReport> {
     };
     let bar = download::bar(bytes);
     let input = BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(input));
-    let report = caisson_store::restore_from(input, data_dir, &Options::default())
+    let report = caisson_store::restore_from(input, data_dir, options)
         .with_context(|| format!("restoring {} into {}", from.display(), data_dir.display()))?;
     bar.finish_and_clear();
     Ok(report)

@@ -174,6 +174,23 @@ impl Client {
             .with_context(|| format!("{} doesn't say whose key this is; give the tenant", self.base))
     }
 
+    /// The server's address, and the `Authorization` header if there is a key.
+    pub(crate) fn address(&self) -> (&str, Option<&str>) {
+        (&self.base, self.authorization.as_deref())
+    }
+
+    /// The server's refusal, as an error.
+    pub(crate) fn refused(&self, status: u16, body: &Value) -> anyhow::Error {
+        if self.json {
+            eprintln!("{body}");
+        }
+        let mut message = refusal(status, body);
+        if status == StatusCode::UNAUTHORIZED.as_u16() && self.authorization.is_none() {
+            message.push_str(NO_KEY);
+        }
+        anyhow!("{message}")
+    }
+
     fn ask(
         &self,
         method: Method,
@@ -262,14 +279,7 @@ impl Client {
         if status.is_success() {
             return Ok(value);
         }
-        if self.json {
-            eprintln!("{value}");
-        }
-        let mut message = refusal(status.as_u16(), &value);
-        if status == StatusCode::UNAUTHORIZED && self.authorization.is_none() {
-            message.push_str(NO_KEY);
-        }
-        bail!("{message}")
+        Err(self.refused(status.as_u16(), &value))
     }
 }
 

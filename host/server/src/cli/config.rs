@@ -1,13 +1,14 @@
 //! `caisson config`: what a server would be started with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::json;
 
 use super::output;
-use crate::config::{ServerFlags, Settings, file};
+use crate::config::file::{self, Problem};
+use crate::config::{Fault, ServerFlags, Settings};
 
 /// Check a configuration.
 #[derive(Debug, Subcommand)]
@@ -33,7 +34,7 @@ pub(crate) enum ConfigCommand {
 
 pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
-        ConfigCommand::Check { file, json } => Ok(check(file, json)),
+        ConfigCommand::Check { file, json } => Ok(check(&file, json)),
         ConfigCommand::Show { flags } => {
             output::json(&serde_json::to_value(Settings::gather(*flags)?)?);
             Ok(ExitCode::SUCCESS)
@@ -41,29 +42,35 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn check(path: PathBuf, as_json: bool) -> ExitCode {
-    let problems: Vec<_> = match file::read(&path) {
-        Err(problems) => problems.iter().map(|p| (json!(p), p.to_string())).collect(),
-        // What each key means is right; do they go together?
-        Ok(_) => match Settings::gather(ServerFlags::only(path.clone())) {
-            Ok(_) => Vec::new(),
-            Err(error) => {
-                let message = error.to_string();
-                vec![(
-                    json!({"file": path, "message": message}),
-                    format!("{}: {message}", path.display()),
-                )]
-            }
-        },
+/// What a file says wrongly, and what of it doesn't go together.
+fn problems(path: &Path) -> Vec<Problem> {
+    let (text, file) = match file::read(path) {
+        Ok(read) => read,
+        Err(problems) => return problems,
     };
+    let faults = Settings::of_file(file).faults().into_iter();
+    faults
+        .map(|Fault { key, message }| {
+            let (line, column) = file::place_of(&text, &key).unwrap_or_default();
+            Problem {
+                file: path.to_owned(),
+                line,
+                column,
+                message: format!("{key}: {message}"),
+            }
+        })
+        .collect()
+}
+
+fn check(path: &Path, as_json: bool) -> ExitCode {
+    let problems = problems(path);
     if as_json {
-        let list: Vec<_> = problems.iter().map(|(value, _)| value).collect();
-        output::json(&json!({"ok": problems.is_empty(), "problems": list}));
+        output::json(&json!({"ok": problems.is_empty(), "problems": problems}));
     } else if problems.is_empty() {
         println!("{} is fine", path.display());
     } else {
-        for (_, line) in &problems {
-            eprintln!("{line}");
+        for problem in &problems {
+            eprintln!("{problem}");
         }
     }
     if problems.is_empty() {

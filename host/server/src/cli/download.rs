@@ -4,7 +4,7 @@
 //! beside it, which is removed when the download fails.
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,31 +26,77 @@ pub(crate) fn to_stdout(client: &Client, method: Method, path: &str) -> anyhow::
 /// Write an answer to a file that isn't there yet, with a progress bar on a terminal; how many bytes.
 /// Only its owner may read the file.
 pub(crate) fn to_file(client: &Client, method: Method, path: &str, file: &Path) -> anyhow::Result<u64> {
-    if file.exists() {
-        bail!("{} exists already; choose another name", file.display());
-    }
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let mut new = NewFile::at(file)?;
     let answer = client.stream(method, path)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("making a file in {}", folder.display()))?;
     let bar = bar(None);
-    let bytes = io::copy(&mut bar.wrap_read(answer), &mut temporary).with_context(|| {
+    let bytes = io::copy(&mut bar.wrap_read(answer), &mut new).with_context(|| {
         format!(
             "{} was not written: the answer or the disk broke off",
             file.display()
         )
     })?;
     bar.finish_and_clear();
-    let whole = || -> io::Result<()> {
-        temporary.as_file().sync_all()?;
-        temporary.persist_noclobber(file).map_err(|e| e.error)?;
-        std::fs::File::open(folder)?.sync_all()
-    };
-    whole().with_context(|| format!("writing {}", file.display()))?;
+    new.keep()?;
     Ok(bytes)
+}
+
+/// A file that isn't there yet, and is there once it is whole.
+pub(crate) struct NewFile {
+    name: PathBuf,
+    folder: PathBuf,
+    temporary: tempfile::NamedTempFile,
+}
+
+impl NewFile {
+    /// A file of this name.
+    ///
+    /// # Errors
+    ///
+    /// It exists already, or its folder can't be written.
+    pub(crate) fn at(name: &Path) -> anyhow::Result<Self> {
+        if name.exists() {
+            bail!("{} exists already; choose another name", name.display());
+        }
+        let folder = match name.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        Ok(Self {
+            temporary: tempfile::NamedTempFile::new_in(folder)
+                .with_context(|| format!("making a file in {}", folder.display()))?,
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// It is whole.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full, or the name was taken meanwhile.
+    pub(crate) fn keep(self) -> anyhow::Result<()> {
+        let Self {
+            name,
+            folder,
+            temporary,
+        } = self;
+        let whole = || -> io::Result<()> {
+            temporary.as_file().sync_all()?;
+            temporary.persist_noclobber(&name).map_err(|e| e.error)?;
+            std::fs::File::open(&folder)?.sync_all()
+        };
+        whole().with_context(|| format!("writing {}", name.display()))
+    }
+}
+
+impl io::Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.flush()
+    }
 }
 
 /// A bar that counts bytes, on standard error where that is a terminal.

@@ -22,6 +22,7 @@ pub(crate) enum KeyCommand {
     /// Make a key, and print it: this once, as nothing keeps its secret.
     #[command(after_help = "Examples:
   caisson key create ci --role developer --expires 90d
+  caisson key create ann-laptop --role approver --owner ann@example.org
   CAISSON_KEY=$(caisson key create shop --role predictor --deployment churn)
   caisson key create admin --role admin --tenant acme      # an operator, for a new tenant
 
@@ -37,6 +38,9 @@ Roles:
         /// What it may do.
         #[arg(long, value_parser = role_parser())]
         role: Role,
+        /// The person whose key it is: nobody approves with one key what they asked for with another.
+        #[arg(long, value_name = "PERSON")]
+        owner: Option<String>,
         /// When it ends: a time (2026-12-31T18:00:00Z) or how long from now (90d); never if absent.
         #[arg(long, value_name = "WHEN", value_parser = When::parse)]
         expires: Option<When>,
@@ -96,6 +100,7 @@ pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Create {
             name,
             role,
+            owner,
             expires,
             deployment,
             of,
@@ -104,6 +109,7 @@ pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
             let deployments: BTreeSet<String> = deployment.into_iter().collect();
             let new = NewKey {
                 name,
+                owner,
                 role,
                 expires_at: expires.map(When::to_come).transpose().context("--expires")?,
                 deployments: (!deployments.is_empty()).then_some(deployments),
@@ -167,6 +173,7 @@ fn list(client: &Client, of: &OfTenant) -> anyhow::Result<()> {
     let columns = [
         ("ID", "id"),
         ("NAME", "name"),
+        ("OWNER", "owner"),
         ("ROLE", "role"),
         ("CREATED", "created_at"),
         ("BY", "created_by"),

@@ -21,6 +21,7 @@ mod plugin;
 mod plugin_new;
 mod policy;
 mod predict;
+mod predict_stream;
 mod remote;
 pub(crate) mod serve;
 mod signing;
@@ -96,12 +97,18 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a data folder out of a backup.
     Restore(backup::RestoreArgs),
+    /// Print the description of the HTTP API, OpenAPI 3.1; a server has it at `/openapi.json`.
+    #[command(after_help = "Example:\n  caisson openapi > caisson-openapi.json")]
+    Openapi,
     /// Compile a component read from standard input; the server runs this as a child process.
     #[command(hide = true)]
     CompileWorker,
     /// Check a model file; the server runs this as a child process.
     #[command(hide = true)]
     ModelWorker,
+    /// Read a Parquet file from standard input; the server runs this as a child process.
+    #[command(hide = true)]
+    ParquetWorker,
 }
 
 /// Run what was typed.
@@ -114,7 +121,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Model(command) => model::run(command).map(done),
         Command::Deploy(args) => deploy::run(&args).map(done),
         Command::Deployment(command) => deploy::run_command(command).map(done),
-        Command::Predict(args) => predict::run(&args).map(done),
+        Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
@@ -124,6 +131,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Audit(command) => audit::run(command),
         Command::Backup(args) => backup::run(&args).map(done),
         Command::Restore(args) => backup::restore(&args),
+        Command::Openapi => {
+            output::json(&crate::http::openapi::document().map_err(anyhow::Error::msg)?);
+            Ok(std::process::ExitCode::SUCCESS)
+        }
         Command::CompileWorker => {
             give_way();
             Ok(caisson_sandbox::compile_worker_main())
@@ -131,6 +142,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::ModelWorker => {
             give_way();
             Ok(caisson_inference::check_worker_main())
+        }
+        Command::ParquetWorker => {
+            give_way();
+            Ok(crate::http::parquet_worker_main())
         }
     }
 }

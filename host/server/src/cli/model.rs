@@ -185,7 +185,7 @@ fn show(name: &str, version: &str, remote: &Remote) -> anyhow::Result<()> {
         output::cell(&answer, "digest")
     );
     print_signature(&answer);
-    for key in ["stage", "created_at", "created_by", "training_data"] {
+    for key in ["stage", "created_at", "created_by", "training_data_digest"] {
         if let Some(text) = answer.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()) {
             println!("  {key}: {}", output::one_line(text));
         }

@@ -69,6 +69,9 @@ pub(crate) enum PluginCommand {
         /// Why, for the record and for whoever names this version.
         #[arg(long, value_name = "TEXT")]
         why: String,
+        /// `std` for a first-party plugin; an operator's choice.
+        #[arg(long, value_name = "NAMESPACE")]
+        namespace: Option<String>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -79,6 +82,25 @@ pub(crate) enum PluginCommand {
         name: String,
         /// The version.
         version: String,
+        /// `std` for a first-party plugin; an operator's choice.
+        #[arg(long, value_name = "NAMESPACE")]
+        namespace: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Delete a yanked version, for good: other bytes never get its name and version. What a deployment
+    /// that is live is built on, or may go back to, can't be deleted.
+    #[command(after_help = "Example:
+  caisson plugin yank impute 0.1.0 --why 'fills the wrong column'
+  caisson plugin delete impute 0.1.0 --why 'nobody runs it any more'")]
+    Delete {
+        /// The plugin's name.
+        name: String,
+        /// The version.
+        version: String,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
         #[command(flatten)]
         remote: Remote,
     },
@@ -174,21 +196,36 @@ pub(crate) fn run(command: PluginCommand) -> anyhow::Result<()> {
             name,
             version,
             why,
+            namespace,
             remote,
         } => {
             let client = Client::new(&remote)?;
-            let answer = client.post_json(&yank_path(&name, &version), &json!({"why": why}))?;
+            let path = yank_path(&name, &version, namespace.as_deref());
+            let answer = client.post_json(&path, &json!({"why": why}))?;
             print_marked(&client, &answer, "is yanked; what runs on it goes on");
             Ok(())
         }
         PluginCommand::Unyank {
             name,
             version,
+            namespace,
             remote,
         } => {
             let client = Client::new(&remote)?;
-            let answer = client.delete(&yank_path(&name, &version))?;
+            let answer = client.delete(&yank_path(&name, &version, namespace.as_deref()))?;
             print_marked(&client, &answer, "can be chosen again");
+            Ok(())
+        }
+        PluginCommand::Delete {
+            name,
+            version,
+            why,
+            remote,
+        } => {
+            let client = Client::new(&remote)?;
+            let query = query(&[("why", Some(&why))]);
+            let answer = client.delete(&format!("{}{query}", version_path(&name, &version)))?;
+            print_marked(&client, &answer, "is deleted");
             Ok(())
         }
         PluginCommand::Sign(args) => signing::run(&args),
@@ -196,8 +233,13 @@ pub(crate) fn run(command: PluginCommand) -> anyhow::Result<()> {
     }
 }
 
-fn yank_path(name: &str, version: &str) -> String {
-    format!("/v1/plugins/{}/{}/yank", segment(name), segment(version))
+fn version_path(name: &str, version: &str) -> String {
+    format!("/v1/plugins/{}/{}", segment(name), segment(version))
+}
+
+fn yank_path(name: &str, version: &str, namespace: Option<&str>) -> String {
+    let namespace = query(&[("namespace", namespace)]);
+    format!("{}/yank{namespace}", version_path(name, version))
 }
 
 fn print_marked(client: &Client, answer: &Value, what: &str) {
@@ -295,7 +337,7 @@ fn is_yanked(plugin: &Value) -> bool {
 
 fn show(name: &str, version: &str, remote: &Remote) -> anyhow::Result<()> {
     let client = Client::new(remote)?;
-    let answer = client.get(&format!("/v1/plugins/{}/{}", segment(name), segment(version)))?;
+    let answer = client.get(&version_path(name, version))?;
     if client.json {
         output::json(&answer);
         return Ok(());

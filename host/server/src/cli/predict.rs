@@ -4,23 +4,31 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use super::client::{self, Client, segment};
+use super::predict_stream::{self, StreamArgs};
 use super::{Remote, output};
 
 /// Ask a deployment for predictions.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("given").required(true).args(["row", "file", "input"]))]
 #[command(after_help = "Examples:
   caisson predict churn --row '{\"recency\": 12, \"gap\": null}'
   caisson predict churn --file customers.csv
-  caisson predict churn --file rows.json --json")]
+  caisson predict churn --file rows.json --json
+  caisson predict churn --input customers.parquet --output scores.parquet
+  zcat rows.jsonl.gz | caisson predict churn --input - --input-format ndjson > scores.jsonl
+
+--file shows a table; --input streams any number of rows, in the forms that --format names.")]
 pub(crate) struct PredictArgs {
     /// The deployment.
     name: String,
     #[command(flatten)]
     rows: Rows,
+    #[command(flatten)]
+    streamed: StreamArgs,
     #[command(flatten)]
     remote: Remote,
 }
@@ -28,6 +36,7 @@ pub(crate) struct PredictArgs {
 /// Compare data with a deployment's baseline, by each of its monitors. Exits 2 when one has
 /// drifted.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("given").required(true).args(["row", "file"]))]
 #[command(after_help = "Example:\n  caisson drift churn --file this-month.csv")]
 pub(crate) struct DriftArgs {
     /// The deployment.
@@ -38,8 +47,9 @@ pub(crate) struct DriftArgs {
     remote: Remote,
 }
 
+/// The rows of a request that is answered as a whole.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(skip)]
 struct Rows {
     /// One row as a JSON object; may be given more than once.
     #[arg(long, value_name = "JSON")]
@@ -71,14 +81,19 @@ impl Rows {
     }
 }
 
-pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
-    let (content_type, body) = args.rows.body()?;
+pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.remote)?;
-    let answer = client.post(
-        &format!("/v1/deployments/{}/predict", segment(&args.name)),
-        content_type,
-        &body,
-    )?;
+    let path = format!("/v1/deployments/{}/predict", segment(&args.name));
+    if args.streamed.is_used() {
+        return predict_stream::run(&client, &path, &args.streamed);
+    }
+    show(&client, &path, &args.rows).map(|()| ExitCode::SUCCESS)
+}
+
+/// Ask for predictions and print them as a table.
+fn show(client: &Client, path: &str, rows: &Rows) -> anyhow::Result<()> {
+    let (content_type, body) = rows.body()?;
+    let answer = client.post(path, content_type, &body)?;
     if client.json {
         output::json(&answer);
         return Ok(());

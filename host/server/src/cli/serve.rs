@@ -78,6 +78,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
             let app = Arc::clone(&app);
             async move { app.load_all().await }
         });
+        let sweeping = tokio::spawn(Arc::clone(&app).sweep());
         let context = http::Context::new(Arc::clone(&app), metrics);
         let message_bytes = settings.grpc_message_bytes;
         let grpc_router = grpc::router(&context, message_bytes)?;
@@ -96,16 +97,19 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
             }
         }
         .shared();
+        let limits = listener::Limits {
+            connections_per_peer: settings.connections_per_peer_max,
+            write_timeout: settings.write_timeout,
+            grace: settings.grace,
+        };
         let grpc = async {
             if let Some(listener) = grpc_listener {
-                listener::serve(listener, grpc_router, stop.clone(), settings.grace).await;
+                listener::serve(listener, grpc_router, stop.clone(), limits).await;
             }
         };
-        tokio::join!(
-            listener::serve(listener, router, stop.clone(), settings.grace),
-            grpc
-        );
+        tokio::join!(listener::serve(listener, router, stop.clone(), limits), grpc);
         loading.abort();
+        sweeping.abort();
         tracing::info!("stopped");
         Ok(())
     })

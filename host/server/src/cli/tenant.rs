@@ -18,7 +18,8 @@ const QUOTA_HELP: &str = "\
 Quotas:
   requests_per_second, requests_burst         requests in the long run, and at once after a pause
   concurrent_requests                         requests in progress
-  cpu_seconds_per_second, cpu_burst_seconds   sandboxed code's CPU time, likewise
+  cpu_seconds_per_second, cpu_burst_seconds   CPU time of plugins and models, likewise
+  changes_per_day                             changes of anything, each a record of the audit log
   memory_bytes                                running sandboxed instances
   stored_bytes                                plugins, models and baselines
   plugins, models, deployments                how many; of plugins and models, versions
@@ -126,6 +127,9 @@ pub(crate) struct SettingsChanges {
     /// Take plugins only with a signature of one of the signing keys.
     #[arg(long, value_name = "BOOL")]
     require_signed_plugins: Option<bool>,
+    /// Make keys only with an owner, and let only another person approve what someone asked for.
+    #[arg(long, value_name = "BOOL")]
+    require_key_owners: Option<bool>,
     /// Keep what was predicted from what.
     #[arg(long, value_name = "BOOL")]
     log_predictions: Option<bool>,
@@ -147,6 +151,7 @@ pub(crate) struct SettingsChanges {
 impl SettingsChanges {
     fn is_none(&self) -> bool {
         self.require_signed_plugins.is_none()
+            && self.require_key_owners.is_none()
             && self.log_predictions.is_none()
             && self.signing_key.is_empty()
             && self.remove_signing_key.is_empty()
@@ -158,6 +163,7 @@ impl SettingsChanges {
     fn apply(&self, mut settings: Map<String, Value>) -> anyhow::Result<Value> {
         for (name, value) in [
             ("require_signed_plugins", self.require_signed_plugins),
+            ("require_key_owners", self.require_key_owners),
             ("log_predictions", self.log_predictions),
         ] {
             if let Some(value) = value {
@@ -435,6 +441,7 @@ mod tests {
             concurrent_requests: Some(1),
             cpu_seconds_per_second: Some(1.0),
             cpu_burst_seconds: Some(1.0),
+            changes_per_day: Some(1),
             memory_bytes: Some(1),
             stored_bytes: Some(1),
             plugins: Some(1),
@@ -450,6 +457,7 @@ mod tests {
     #[test]
     fn settings_change_one_by_one() {
         let none = SettingsChanges {
+            require_key_owners: None,
             require_signed_plugins: None,
             log_predictions: None,
             signing_key: Vec::new(),

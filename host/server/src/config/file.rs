@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use caisson_access::Quotas;
 use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
 
 /// Bytes of a configuration file. A complete one has a few kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -44,6 +45,8 @@ pub(crate) struct Server {
     pub(crate) drain_seconds: Option<u64>,
     pub(crate) grace_seconds: Option<u64>,
     pub(crate) ready: Option<ReadyPolicy>,
+    pub(crate) connections_per_peer_max: Option<usize>,
+    pub(crate) write_timeout_seconds: Option<u64>,
 }
 
 /// `[storage]`: what is kept, and where.
@@ -153,12 +156,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Read a configuration file.
+/// Read a configuration file: its text, and what it says.
 ///
 /// # Errors
 ///
 /// All its problems, in the order in which they were found.
-pub(crate) fn read(path: &Path) -> Result<File, Vec<Problem>> {
+pub(crate) fn read(path: &Path) -> Result<(String, File), Vec<Problem>> {
     let whole = |message: String| {
         vec![Problem {
             file: path.to_owned(),
@@ -174,7 +177,8 @@ pub(crate) fn read(path: &Path) -> Result<File, Vec<Problem>> {
         )));
     }
     let text = std::fs::read_to_string(path).map_err(|e| whole(e.to_string()))?;
-    parse(path, &text)
+    let file = parse(path, &text)?;
+    Ok((text, file))
 }
 
 /// Read the text of a configuration file; `path` is for messages.
@@ -205,6 +209,24 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<File, Vec<Problem>> {
         }
     }
     Err(problems)
+}
+
+/// Where a file sets a key such as `server.listen`, from 1; none where it doesn't.
+pub(crate) fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
+    let document = DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let (name, value) = table.iter().find(|(name, _)| name.get_ref() == part)?;
+        if parts.peek().is_none() {
+            return Some(position(text, name.span().start));
+        }
+        let DeValue::Table(inner) = value.get_ref() else {
+            return None;
+        };
+        table = inner;
+    }
+    None
 }
 
 /// Line and column of a byte, from 1.
@@ -286,6 +308,15 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_configuration() {
         assert_eq!(parse(Path::new("x"), "").unwrap(), File::default());
+    }
+
+    #[test]
+    fn keys_are_found_where_they_are_set() {
+        let text = "[server]\n  listen = \"x\"\n[storage.s3]\nregion = \"r\"\n";
+        assert_eq!(place_of(text, "server.listen"), Some((2, 3)));
+        assert_eq!(place_of(text, "storage.s3.region"), Some((4, 1)));
+        assert_eq!(place_of(text, "server.dev"), None);
+        assert_eq!(place_of(text, "server.listen.x"), None);
     }
 
     #[test]

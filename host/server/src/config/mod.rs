@@ -6,16 +6,17 @@
 
 pub(crate) mod file;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
-use caisson_access::Quotas;
+use caisson_access::{QuotaFault, Quotas};
 use caisson_store::{BlobBackend, UrlOptions};
 use clap::Args;
 use serde::Serialize;
 
+use crate::http::listener::CONNECTIONS_MAX;
 use file::{Audit, File, LogFormat, Provider, ReadyPolicy, S3};
 
 /// Where the server listens unless told otherwise: this machine alone.
@@ -38,6 +39,17 @@ const CONCURRENT_REQUESTS: u64 = (caisson_sandbox::INSTANCES_DEFAULT / 4) as u64
 /// Memory of one tenant's running instances, likewise: as much as that many instances of the default
 /// limit may take.
 const MEMORY_BYTES: u64 = CONCURRENT_REQUESTS * caisson_sandbox::MEMORY_BYTES_DEFAULT as u64;
+/// Changes of one tenant in a day, likewise. Each is a record of the audit log of some 500 bytes: a
+/// tenant that does nothing else takes a hundred days for a log of the default size, so that it can't
+/// push out what others did.
+const CHANGES_PER_DAY: u64 = 20_000;
+/// Connections of one peer address, unless the configuration says otherwise: a quarter of all. A reverse
+/// proxy, whose connections all have one address, keeps some hundreds.
+const CONNECTIONS_PER_PEER: usize = CONNECTIONS_MAX / 4;
+/// How long a connection may take nothing of what is sent to it: longer than any network stalls.
+const WRITE_TIMEOUT_SECONDS: u64 = 60;
+/// The longest that makes sense: what waits to be sent stays in memory.
+const WRITE_TIMEOUT_SECONDS_MAX: u64 = 3600;
 /// The longest of both: a supervisor has killed the process long before.
 const STOP_SECONDS_MAX: u64 = 3600;
 
@@ -72,6 +84,12 @@ pub(crate) struct ServerFlags {
     /// When a server whose deployments can't all be loaded is ready. [default: settled]
     #[arg(long, env = "CAISSON_READY", value_enum)]
     ready: Option<ReadyPolicy>,
+    /// Connections that one address may have open. [default: 1024]
+    #[arg(long, env = "CAISSON_CONNECTIONS_PER_PEER_MAX", value_name = "N")]
+    connections_per_peer_max: Option<usize>,
+    /// Seconds for which a client may read nothing of its answer. [default: 60]
+    #[arg(long, env = "CAISSON_WRITE_TIMEOUT_SECONDS", value_name = "N")]
+    write_timeout_seconds: Option<u64>,
     /// Folder of everything that is kept. [default: caisson-data]
     #[arg(long, env = "CAISSON_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -109,6 +127,8 @@ pub(crate) struct Settings {
     pub(crate) drain: Duration,
     pub(crate) grace: Duration,
     pub(crate) ready: ReadyPolicy,
+    pub(crate) connections_per_peer_max: usize,
+    pub(crate) write_timeout: Duration,
     pub(crate) data_dir: PathBuf,
     /// `s3://BUCKET/PREFIX`; in the data folder if absent.
     pub(crate) blobs: Option<String>,
@@ -122,10 +142,12 @@ pub(crate) struct Settings {
 }
 
 impl ServerFlags {
-    /// No flag but the file.
-    pub(crate) fn only(config: PathBuf) -> Self {
+    /// No flags but those that say where things are kept.
+    pub(crate) fn storage(config: Option<PathBuf>, data_dir: Option<PathBuf>, blobs: Option<String>) -> Self {
         Self {
-            config: Some(config),
+            config,
+            data_dir,
+            blobs,
             ..Self::default()
         }
     }
@@ -174,14 +196,19 @@ impl Settings {
     pub(crate) fn gather(flags: ServerFlags) -> anyhow::Result<Self> {
         let file = match &flags.config {
             None => File::default(),
-            Some(path) => file::read(path).map_err(|problems| {
-                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                anyhow::anyhow!("the configuration can't be used:\n  {}", lines.join("\n  "))
-            })?,
+            Some(path) => file::read(path).map_err(|problems| unusable(&problems))?.1,
         };
         let settings = Self::merge(flags, file);
-        settings.check()?;
-        Ok(settings)
+        let faults = settings.faults();
+        if faults.is_empty() {
+            return Ok(settings);
+        }
+        Err(unusable(&faults))
+    }
+
+    /// What a file alone makes of it.
+    pub(crate) fn of_file(file: File) -> Self {
+        Self::merge(ServerFlags::default(), file)
     }
 
     fn merge(flags: ServerFlags, file: File) -> Self {
@@ -200,6 +227,7 @@ impl Settings {
         let shared = Quotas {
             concurrent_requests: Some(CONCURRENT_REQUESTS),
             memory_bytes: Some(MEMORY_BYTES),
+            changes_per_day: Some(CHANGES_PER_DAY),
             ..Quotas::default()
         };
         Self {
@@ -218,6 +246,15 @@ impl Settings {
             drain: seconds(flags.drain_seconds, server.drain_seconds, DRAIN_SECONDS),
             grace: seconds(flags.grace_seconds, server.grace_seconds, GRACE_SECONDS),
             ready: flags.ready.or(server.ready).unwrap_or_default(),
+            connections_per_peer_max: flags
+                .connections_per_peer_max
+                .or(server.connections_per_peer_max)
+                .unwrap_or(CONNECTIONS_PER_PEER),
+            write_timeout: seconds(
+                flags.write_timeout_seconds,
+                server.write_timeout_seconds,
+                WRITE_TIMEOUT_SECONDS,
+            ),
             data_dir: flags
                 .data_dir
                 .or(storage.data_dir)
@@ -239,37 +276,112 @@ impl Settings {
         }
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        for listen in std::iter::once(self.listen).chain(self.grpc_listen) {
+    /// Everything that can be told to be wrong before anything is opened.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, message: String| {
+            faults.push(Fault {
+                key: key.to_owned(),
+                message,
+            });
+        };
+        let grpc = self.grpc_listen.map(|listen| ("server.grpc_listen", listen));
+        for (key, listen) in std::iter::once(("server.listen", self.listen)).chain(grpc) {
             let loopback = listen.ip().is_loopback();
             if self.dev && !loopback {
-                bail!(
-                    "--dev serves without keys, so it listens on loopback only, and {listen} is not: leave --dev out, or listen on 127.0.0.1"
+                fault(
+                    "server.dev",
+                    format!(
+                        "--dev serves without keys, so it listens on loopback only, and {listen} is not: leave --dev out, or listen on 127.0.0.1"
+                    ),
                 );
             }
             if !loopback && !self.allow_remote {
-                bail!(
-                    "{listen} is reachable from other machines, and Caisson speaks plain HTTP: listen on 127.0.0.1 behind a proxy \
-                     that speaks TLS, or say --allow-remote"
+                fault(
+                    key,
+                    format!(
+                        "{listen} is reachable from other machines, and Caisson speaks plain HTTP: listen on 127.0.0.1 behind a proxy \
+                         that speaks TLS, or say --allow-remote"
+                    ),
                 );
             }
         }
         if !(1..=GRPC_MESSAGE_BYTES_MAX).contains(&(self.grpc_message_bytes as u64)) {
-            bail!(
-                "grpc_message_bytes is {}; 1 to {GRPC_MESSAGE_BYTES_MAX} make sense",
-                self.grpc_message_bytes
+            fault(
+                "server.grpc_message_bytes",
+                format!(
+                    "grpc_message_bytes is {}; 1 to {GRPC_MESSAGE_BYTES_MAX} make sense",
+                    self.grpc_message_bytes
+                ),
             );
         }
         let stop = self.drain.as_secs().saturating_add(self.grace.as_secs());
         if stop > STOP_SECONDS_MAX {
-            bail!(
-                "drain_seconds and grace_seconds are {stop} together; at most {STOP_SECONDS_MAX} make sense"
+            let longer = match self.drain > self.grace {
+                true => "server.drain_seconds",
+                false => "server.grace_seconds",
+            };
+            fault(
+                longer,
+                format!(
+                    "drain_seconds and grace_seconds are {stop} together; at most {STOP_SECONDS_MAX} make sense"
+                ),
             );
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log_filter) {
-            bail!("log filter `{}`: {error}", self.log_filter);
+        if !(1..=CONNECTIONS_MAX).contains(&self.connections_per_peer_max) {
+            fault(
+                "server.connections_per_peer_max",
+                format!(
+                    "{} is not from 1 to {CONNECTIONS_MAX}, as many as there may be in all",
+                    self.connections_per_peer_max
+                ),
+            );
         }
-        Ok(())
+        if !(1..=WRITE_TIMEOUT_SECONDS_MAX).contains(&self.write_timeout.as_secs()) {
+            fault(
+                "server.write_timeout_seconds",
+                format!(
+                    "{} is not from 1 to {WRITE_TIMEOUT_SECONDS_MAX}",
+                    self.write_timeout.as_secs()
+                ),
+            );
+        }
+        if let Err(error) = self.store().blobs.check() {
+            fault("storage.blobs", error.to_string());
+        }
+        if let Some(library) = self.onnxruntime.as_ref().filter(|path| !path.is_file()) {
+            fault(
+                "models.onnxruntime",
+                format!("there is no file {}", library.display()),
+            );
+        }
+        for QuotaFault { quota, reason } in self.quotas.faults() {
+            fault(&format!("quotas.{quota}"), reason);
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log_filter) {
+            fault("log.filter", format!("log filter `{}`: {error}", self.log_filter));
+        }
+        faults
+    }
+}
+
+fn unusable(problems: &[impl ToString]) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("the configuration can't be used:\n  {}", lines.join("\n  "))
+}
+
+/// A setting that can't be, or not beside the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// As the file has it, `server.listen`.
+    pub(crate) key: String,
+    /// What is wrong, and what would be right.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
     }
 }
 
@@ -301,21 +413,46 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused_with_a_way_out() {
-        let check = |text: &str| Settings::merge(ServerFlags::default(), file(text)).check();
-        let error = |text: &str| check(text).unwrap_err().to_string();
-        check("").unwrap();
-        check("[server]\nlisten = \"[::1]:1\"\ndev = true").unwrap();
+        let faults = |text: &str| Settings::of_file(file(text)).faults();
+        let fine = |text: &str| assert_eq!(faults(text), []);
+        let error = |text: &str| -> String {
+            let all: Vec<String> = faults(text).iter().map(ToString::to_string).collect();
+            assert!(!all.is_empty(), "{text}");
+            all.join("\n")
+        };
+        fine("");
+        fine("[server]\nlisten = \"[::1]:1\"\ndev = true");
         let remote = "[server]\nlisten = \"0.0.0.0:1\"\n";
         assert!(error(remote).contains("--allow-remote"));
         assert!(error(&format!("{remote}allow_remote = true\ndev = true")).contains("--dev"));
-        check(&format!("{remote}allow_remote = true")).unwrap();
+        fine(&format!("{remote}allow_remote = true")).unwrap();
         let remote = "[server]\ngrpc_listen = \"0.0.0.0:1\"\n";
         assert!(error(remote).contains("--allow-remote"));
         assert!(error(&format!("{remote}allow_remote = true\ndev = true")).contains("--dev"));
-        check("[server]\ngrpc_message_bytes = 1073741824").unwrap();
+        fine("[server]\ngrpc_message_bytes = 1073741824").unwrap();
         assert!(error("[server]\ngrpc_message_bytes = 1073741825").contains("1073741824"));
         assert!(error("[server]\ngrpc_message_bytes = 0").contains("grpc_message_bytes"));
         assert!(error("[server]\ndrain_seconds = 4000").contains("4030"));
         assert!(error("[log]\nfilter = \"=nonsense=\"").contains("nonsense"));
+        for (text, key) in [
+            (
+                "[server]\nconnections_per_peer_max = 0",
+                "server.connections_per_peer_max",
+            ),
+            (
+                "[server]\nwrite_timeout_seconds = 0",
+                "server.write_timeout_seconds",
+            ),
+            ("[storage]\nblobs = \"ftp://x\"", "storage.blobs"),
+            ("[models]\nonnxruntime = \"/none.so\"", "models.onnxruntime"),
+            (
+                "[quotas]\nrequests_per_second = -1.0",
+                "quotas.requests_per_second",
+            ),
+            ("[quotas]\nrequests_burst = 5", "quotas.requests_burst"),
+        ] {
+            let said = error(text);
+            assert!(said.starts_with(&format!("{key}: ")), "{said}");
+        }
     }
 }

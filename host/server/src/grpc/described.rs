@@ -6,7 +6,7 @@ use super::proto::model_config::SchedulingChoice;
 use super::proto::model_metadata_response::TensorMetadata;
 use super::proto::model_version_policy::{PolicyChoice, Specific};
 use super::proto::*;
-use crate::http::oip::config::{Config, Tensor};
+use crate::http::oip::config;
 use crate::http::oip::{metadata, statistics};
 
 impl From<metadata::ServerMetadata> for ServerMetadataResponse {
@@ -39,13 +39,13 @@ impl From<metadata::ModelMetadata<'_>> for ModelMetadataResponse {
     }
 }
 
-impl From<Config<'_>> for ModelConfig {
-    fn from(config: Config<'_>) -> Self {
-        let data_type = |tensor: &Tensor<'_>| {
+impl From<config::ModelConfig<'_>> for ModelConfig {
+    fn from(config: config::ModelConfig<'_>) -> Self {
+        let data_type = |tensor: &config::ConfigTensor<'_>| {
             let data_type = DataType::from_str_name(tensor.data_type);
             data_type.unwrap_or(DataType::TypeInvalid).into()
         };
-        let dims = |tensor: &Tensor<'_>| tensor.dims.iter().map(|&d| i64::from(d)).collect();
+        let dims = |tensor: &config::ConfigTensor<'_>| tensor.dims.iter().map(|&d| i64::from(d)).collect();
         let versions = config.version_policy.specific.versions;
         let specific = Specific {
             versions: versions

@@ -11,11 +11,11 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use caisson_access::{Action, Resource};
-use caisson_audit::{Filter, Outcome, TAIL_RECORDS_MAX};
-use caisson_registry::TenantId;
+use caisson_audit::{Filter, Outcome, Record, Report, TAIL_RECORDS_MAX};
+use caisson_registry::{NAME_CHARS_MAX, NAME_PATTERN, TenantId};
 use futures_util::stream;
-use serde::Deserialize;
-use serde_json::json as value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::auth::Caller;
@@ -34,20 +34,44 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes gathered before they are sent.
 const CHUNK_BYTES: usize = 64 << 10;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AuditQuery {
+    /// How many; 20 if left out.
+    #[schemars(range(max = TAIL_RECORDS_MAX))]
     tail: Option<usize>,
+    /// Only this tenant's.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_CHARS_MAX))]
     tenant: Option<String>,
+    /// Only what this key did.
     key_id: Option<String>,
+    /// Only this: `model:register`.
     action: Option<String>,
+    /// Only what ended so.
     outcome: Option<Outcome>,
+    /// Not before this time.
+    #[schemars(extend("format" = "date-time"))]
     from: Option<String>,
+    /// Before this time.
+    #[schemars(extend("format" = "date-time"))]
     to: Option<String>,
+    /// Only records before this number.
     before: Option<u64>,
 }
 
 impl AuditQuery {
+    /// How many records a tail has.
+    fn count(&self) -> Result<usize, ApiError> {
+        match self.tail {
+            Some(count) if count > TAIL_RECORDS_MAX => Err(ApiError::bad_request(
+                "bad-query",
+                format!("`tail` is at most {TAIL_RECORDS_MAX}; `/v1/audit/export` gives all records"),
+            )),
+            Some(count) => Ok(count),
+            None => Ok(TAIL_RECORDS),
+        }
+    }
+
     /// What the caller may see of what it asks for.
     fn filter(self, caller: &Caller) -> Result<Filter, ApiError> {
         let tenant = match (&self.tenant, caller.is_operator()) {
@@ -91,11 +115,18 @@ pub(crate) async fn tail(
     caller: Caller,
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, ApiError> {
-    let count = query.tail.unwrap_or(TAIL_RECORDS).min(TAIL_RECORDS_MAX);
+    let count = query.count()?;
     let filter = query.filter(&caller)?;
     let log = context.app.audit.clone();
     let records = blocking(move || log.tail(count, &filter)).await??;
-    Ok(json(StatusCode::OK, &value!({ "records": records })))
+    Ok(json(StatusCode::OK, &Tail { records }))
+}
+
+/// The newest records, oldest first.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditRecords")]
+pub(crate) struct Tail {
+    records: Vec<Record>,
 }
 
 /// All records that the filter admits, one JSON object a line.
@@ -104,6 +135,12 @@ pub(crate) async fn export(
     caller: Caller,
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, ApiError> {
+    if query.tail.is_some() {
+        return Err(ApiError::bad_request(
+            "bad-query",
+            "an export has all records; `tail` is of `/v1/audit`",
+        ));
+    }
     let filter = query.filter(&caller)?;
     let log = context.app.audit.clone();
     streamed(&context, "application/x-ndjson", move |output| {
@@ -122,11 +159,17 @@ pub(crate) async fn verify(State(context): State<Context>, caller: Caller) -> Re
     let log = context.app.audit.clone();
     let report = blocking(move || log.verify()).await??;
     let whole = report.is_whole();
-    let mut body = serde_json::to_value(&report).map_err(ApiError::internal)?;
-    if let Some(map) = body.as_object_mut() {
-        map.insert("whole".to_owned(), whole.into());
-    }
-    Ok(json(StatusCode::OK, &body))
+    Ok(json(StatusCode::OK, &Verified { report, whole }))
+}
+
+/// What was found in the log.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditReport")]
+pub(crate) struct Verified {
+    #[serde(flatten)]
+    report: Report,
+    /// Is nothing wrong?
+    whole: bool,
 }
 
 /// Everything that is stored, as one tar, while the server serves.

@@ -31,6 +31,7 @@ use caisson_registry::TenantId;
 use http_body::{Frame, SizeHint};
 
 use super::error::ApiError;
+use super::unread::PIECE_BYTES_MAX;
 use super::{Context, blocking, body};
 
 /// Bytes of a caller's `X-Request-Id`: a UUID has 36.
@@ -103,6 +104,18 @@ impl Caller {
     /// The peer of the connection.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.0.peer
+    }
+
+    /// Is the key still good? For work that goes on after its request was let in.
+    ///
+    /// # Errors
+    ///
+    /// 401: revoked or expired, or its tenant is suspended.
+    pub(crate) fn check_still_good(&self) -> Result<(), ApiError> {
+        if is_good(&self.0.principal) {
+            return Ok(());
+        }
+        Err(ApiError::unauthorised("key-ended", KEY_ENDED))
     }
 
     /// How records name the caller: the key's name and id.
@@ -225,7 +238,13 @@ pub(crate) async fn guard(
         let response = checked(&caller, rule, response);
         let response = audit(&caller, rule, response).await;
         // Until the last byte of the answer is on its way.
-        response.map(|body| Body::new(Holding(body, admission)))
+        response.map(|body| {
+            Body::new(Holding {
+                body,
+                rest: Bytes::new(),
+                _admission: admission,
+            })
+        })
     };
     if !rule.action().is_some_and(Action::changes) {
         return work.await;
@@ -240,6 +259,14 @@ pub(crate) async fn guard(
     }
 }
 
+/// Why a request is not gone on with.
+const KEY_ENDED: &str = "the key was revoked, or its tenant suspended, before the request was done";
+
+/// May who had this key when a request was let in go on with it?
+fn is_good(principal: &Principal) -> bool {
+    !principal.is_revoked() && !principal.has_expired() && principal.tenant().is_active()
+}
+
 /// A request's body while its key is good: a key that is revoked while the body arrives gets nothing
 /// done by the rest of it.
 struct WhileAllowed(Body, Arc<Principal>);
@@ -252,9 +279,8 @@ impl HttpBody for WhileAllowed {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.1.is_revoked() || self.1.has_expired() || !self.1.tenant().is_active() {
-            let why = "the key was revoked, or its tenant suspended, before the body had arrived";
-            return Poll::Ready(Some(Err(axum::Error::new(why))));
+        if !is_good(&self.1) {
+            return Poll::Ready(Some(Err(axum::Error::new(KEY_ENDED))));
         }
         Pin::new(&mut self.0).poll_frame(cx)
     }
@@ -264,8 +290,22 @@ impl HttpBody for WhileAllowed {
     }
 }
 
-/// An answer's body that counts as a request in progress until it is sent or its client is gone.
-struct Holding(Body, #[expect(dead_code, reason = "held")] Option<Admission>);
+/// An answer's body that counts as a request in progress until its last piece is taken or its client is
+/// gone.
+struct Holding {
+    body: Body,
+    /// What is left of a frame.
+    rest: Bytes,
+    _admission: Option<Admission>,
+}
+
+impl Holding {
+    /// The next piece of the frame that was begun.
+    fn piece(&mut self) -> Frame<Bytes> {
+        let length = self.rest.len().min(PIECE_BYTES_MAX);
+        Frame::data(self.rest.split_to(length))
+    }
+}
 
 impl HttpBody for Holding {
     type Data = Bytes;
@@ -275,15 +315,34 @@ impl HttpBody for Holding {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        let frame = match task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            end => return Poll::Ready(end),
+        };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => {
+                self.rest = data;
+                self.piece()
+            }
+            Err(trailers) => trailers,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
 
@@ -335,6 +394,9 @@ fn admit(caller: &Caller, rule: Rule, params: &RawPathParams) -> Result<Option<A
         true => Some(caller.0.principal.tenant().admit(Instant::now())?),
         false => None,
     };
+    if rule.action().is_some_and(is_counted) && !caller.is_operator() {
+        caller.0.principal.tenant().admit_change(Instant::now())?;
+    }
     match rule {
         Rule::Public | Rule::Known | Rule::AnyKey | Rule::Asks(_) => {}
         Rule::On(action) => caller.allow(action, param("name").unwrap_or(Resource::ANY_NAME))?,
@@ -355,13 +417,19 @@ fn admit(caller: &Caller, rule: Rule, params: &RawPathParams) -> Result<Option<A
 }
 
 /// Keys and policies can be managed whatever load a tenant makes: they are the way out of it.
-fn is_metered(rule: Rule) -> bool {
+pub(crate) fn is_metered(rule: Rule) -> bool {
     rule.action().is_some_and(|action| {
         matches!(
             action.kind(),
             Kind::Plugin | Kind::Model | Kind::Deployment | Kind::Audit | Kind::Quota
         )
     })
+}
+
+/// Changes that count against the quota of them: all but those that take rights away, which must always
+/// be possible, and each of which needs one that counts before it.
+fn is_counted(action: Action) -> bool {
+    action.changes() && !matches!(action, Action::KeyRevoke | Action::PolicyDelete)
 }
 
 fn permit(

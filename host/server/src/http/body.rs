@@ -10,10 +10,11 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use caisson_registry::Digest;
+use caisson_registry::{Digest, TenantId};
 use http_body_util::BodyExt;
 
 use super::error::ApiError;
+use super::{Context, sized};
 
 /// A prediction's body: 64 Mi of rows JSON is about a million rows of a small table, past which
 /// batch scoring is the tool.
@@ -72,7 +73,12 @@ pub(crate) fn check_announced(headers: &HeaderMap, limit: u64) -> Result<(), Api
 /// # Errors
 ///
 /// 400 for another digest, for an algorithm that isn't known here, and for a header of another form.
-pub(crate) fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), ApiError> {
+pub(crate) async fn check_digest(
+    context: &Context,
+    owner: &TenantId,
+    headers: &HeaderMap,
+    bytes: &Bytes,
+) -> Result<(), ApiError> {
     let Some(value) = headers.get("content-digest") else {
         return Ok(());
     };
@@ -87,7 +93,8 @@ pub(crate) fn check_digest(headers: &HeaderMap, bytes: &[u8]) -> Result<(), ApiE
     let announced = BASE64
         .decode(encoded)
         .map_err(|e| wrong(format!("{form}, and its value is no base64: {e}")))?;
-    let found = Digest::of(bytes);
+    let body = bytes.clone();
+    let found = sized(context, owner, bytes.len(), move || Digest::of(&body)).await;
     if announced == found.as_bytes() {
         return Ok(());
     }

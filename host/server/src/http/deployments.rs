@@ -1,14 +1,14 @@
 //! `/v1/deployments`.
 
-use std::time::Instant;
-
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_access::{Action, Quota};
-use caisson_registry::{RegistryError, TenantId};
+use caisson_registry::text::{TEXT_PATTERN, WHY_BYTES_MAX};
+use caisson_registry::{RegistryError, RevisionSummary, SpecDiff, TenantId};
 use caisson_serving::{Applied, ApplyResult, Change, DeploymentSpec, LoadState, Plan, Revision};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Caller, Detail};
@@ -19,18 +19,20 @@ use super::{Context, blocking, body, json, read_json};
 /// Revisions in one answer.
 const HISTORY_MAX: usize = 1000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApplyQuery {
     /// Check and answer with the plan; change nothing.
     #[serde(default)]
     dry_run: bool,
     /// Why, for the history.
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
     message: Option<String>,
 }
 
-#[derive(Serialize)]
-struct PlanBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeploymentPlan")]
+pub(crate) struct PlanBody<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
@@ -40,8 +42,9 @@ struct PlanBody<'a> {
     plan: &'a Plan,
 }
 
-#[derive(Serialize)]
-struct DeploymentBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Deployment")]
+pub(crate) struct DeploymentBody<'a> {
     name: &'a str,
     revision: u64,
     created_at: &'a str,
@@ -50,8 +53,9 @@ struct DeploymentBody<'a> {
     spec: &'a DeploymentSpec,
 }
 
-#[derive(Serialize)]
-struct Listed {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedDeployment")]
+pub(crate) struct Listed {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
@@ -60,8 +64,8 @@ struct Listed {
     created_at: Option<String>,
 }
 
-#[derive(Serialize)]
-struct DeploymentList {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DeploymentList {
     deployments: Vec<Listed>,
 }
 
@@ -74,6 +78,7 @@ pub(crate) async fn apply(
     body: Body,
 ) -> Result<Response, ApiError> {
     let bytes = body::read(&headers, body, body::SPEC_BYTES_MAX).await?;
+    body::check_digest(&context, caller.tenant(), &headers, &bytes).await?;
     let stored = bytes.len() as u64;
     let spec = parse(&context, caller.tenant(), bytes).await?;
     caller.allow(Action::DeploymentDeploy, &spec.name)?;
@@ -108,18 +113,16 @@ pub(crate) async fn apply(
     Ok(answer(&applied))
 }
 
-/// Read a deployment file off the request threads, on its tenant's account: a large one takes a while.
+/// Read a deployment file.
 async fn parse(context: &Context, tenant: &TenantId, bytes: Bytes) -> Result<DeploymentSpec, ApiError> {
-    let meter = context.app.meters.of(tenant);
-    blocking(move || {
-        let start = Instant::now();
-        let spec = std::str::from_utf8(&bytes)
-            .map_err(|e| format!("the file is not UTF-8: {e}"))
-            .and_then(|text| DeploymentSpec::parse(text).map_err(|e| e.to_string()));
-        meter.add_cpu(start.elapsed());
-        spec.map_err(|message| ApiError::bad_request("deployment-file", message))
-    })
-    .await?
+    let parse = move || {
+        let text = std::str::from_utf8(&bytes).map_err(|e| format!("the file is not UTF-8: {e}"))?;
+        DeploymentSpec::parse(text).map_err(|e| e.to_string())
+    };
+    // A line of YAML costs more than one of rows, and deploying isn't in a hurry.
+    let app = &context.app;
+    let spec = app.sandbox.aside(&app.meters.of(tenant), parse).await;
+    spec.map_err(|message| ApiError::bad_request("deployment-file", message))
 }
 
 /// What applying or rolling back did.
@@ -142,11 +145,12 @@ fn answer(applied: &Applied) -> Response {
     response
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rollback {
     /// The revision to go back to; the one before the live one if left out.
     to: Option<u64>,
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
     message: Option<String>,
 }
 
@@ -172,11 +176,13 @@ pub(crate) async fn rollback(
     Ok(answer(&applied))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
     /// Only revisions before this number.
     before: Option<u64>,
+    /// How many; 1000 if left out.
+    #[schemars(range(min = 1, max = HISTORY_MAX))]
     limit: Option<usize>,
 }
 
@@ -192,15 +198,31 @@ pub(crate) async fn history(
         caller.tenant().clone(),
         name.clone(),
     );
-    let limit = query.limit.unwrap_or(HISTORY_MAX).min(HISTORY_MAX);
-    let revisions = blocking(move || deployments.history(&tenant, &wanted, query.before, limit)).await??;
-    if revisions.is_empty() && query.before.is_none() {
+    let limit = query.limit.unwrap_or(HISTORY_MAX);
+    if !(1..=HISTORY_MAX).contains(&limit) {
+        return Err(ApiError::bad_request(
+            "bad-query",
+            format!("`limit` is from 1 to {HISTORY_MAX}; ask for more with `before`"),
+        ));
+    }
+    let (revisions, known) = blocking(move || {
+        let revisions = deployments.history(&tenant, &wanted, query.before, limit)?;
+        // Before the first revision there is none, of a deployment that is there or not.
+        let known = !revisions.is_empty() || !deployments.history(&tenant, &wanted, None, 1)?.is_empty();
+        Ok::<_, RegistryError>((revisions, known))
+    })
+    .await??;
+    if !known {
         return Err(no_deployment(&name));
     }
-    Ok(json(
-        StatusCode::OK,
-        &serde_json::json!({ "name": name, "revisions": revisions }),
-    ))
+    Ok(json(StatusCode::OK, &History { name, revisions }))
+}
+
+/// Revisions of a deployment, the newest first.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct History {
+    name: String,
+    revisions: Vec<RevisionSummary>,
 }
 
 /// One revision, with its spec.
@@ -214,7 +236,7 @@ pub(crate) async fn revision(
     Ok(json(StatusCode::OK, &record))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DiffQuery {
     /// The revision before the other one if left out.
@@ -240,10 +262,16 @@ pub(crate) async fn diff(
         Ok::<_, RegistryError>((from, to, deployments.diff(&tenant, &name, from, to)?))
     })
     .await??;
-    Ok(json(
-        StatusCode::OK,
-        &serde_json::json!({ "from": from, "to": to, "changes": diff.changes, "left_out": diff.left_out }),
-    ))
+    Ok(json(StatusCode::OK, &Diff { from, to, diff }))
+}
+
+/// How two revisions differ.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Diff {
+    from: u64,
+    to: u64,
+    #[serde(flatten)]
+    diff: SpecDiff,
 }
 
 /// The JSON Schema of a deployment file.
@@ -309,10 +337,19 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     context.app.serving.delete(caller.tenant(), &name).await?;
-    Ok(json(
-        StatusCode::OK,
-        &serde_json::json!({"name": name, "result": "deleted"}),
-    ))
+    let body = Deleted {
+        name,
+        result: "deleted",
+    };
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// A deployment that is served no more.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletedDeployment")]
+pub(crate) struct Deleted {
+    name: String,
+    result: &'static str,
 }
 
 impl Context {

@@ -1,22 +1,20 @@
 //! Content codings (RFC 9110): bodies that come compressed, and answers that a client wants so.
 //!
 //! `gzip`, `deflate` (the zlib format) and `zstd`, one at a time. What a small body becomes is bounded
-//! twice: by the route's own limit, as if it had come plainly, and by a ratio. Work happens off the
-//! request threads, on its tenant's account.
+//! twice: by the route's own limit, as if it had come plainly, and by a ratio. Work on large ones
+//! happens off the request threads, on its tenant's account.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use caisson_sandbox::Meter;
+use caisson_registry::TenantId;
 use flate2::Compression;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-use super::blocking;
 use super::error::ApiError;
+use super::{Context, sized};
 
 /// How many times its size a body may become. Numbers as text compress tenfold, a table of few
 /// distinct rows fiftyfold; a thousandfold is the most that gzip can do, and nothing but zeros.
@@ -26,6 +24,9 @@ const RATIO_FREE_BYTES: u64 = 1 << 20;
 /// Memory that a zstd frame may ask for, as its binary logarithm: 8 MiB, which RFC 9659 lets a server
 /// expect of HTTP.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Bytes of the slowest codec of rows that cost as much as one of these: a body grows, and its compression
+/// searches.
+const WORK: usize = 8;
 /// Answers below this fit into one packet as they are.
 const COMPRESS_BYTES_MIN: usize = 1024;
 /// Fast levels: tensors hardly compress, and text does so at any. Level 1 of zlib-rs is faster still and
@@ -75,19 +76,15 @@ pub(crate) async fn decode(
     headers: &HeaderMap,
     body: Bytes,
     limit: u64,
-    meter: &Arc<Meter>,
+    context: &Context,
+    tenant: &TenantId,
 ) -> Result<Bytes, ApiError> {
     let Some(coding) = content_coding(headers)? else {
         return Ok(body);
     };
-    let meter = Arc::clone(meter);
-    blocking(move || {
-        let start = Instant::now();
-        let decoded = decompress(coding, &body, limit);
-        meter.add_cpu(start.elapsed());
-        decoded.map(Bytes::from)
-    })
-    .await?
+    let work = body.len().saturating_mul(WORK);
+    let decoded = sized(context, tenant, work, move || decompress(coding, &body, limit)).await?;
+    Ok(Bytes::from(decoded))
 }
 
 fn content_coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
@@ -160,24 +157,22 @@ fn read_up_to(from: impl Read, most: u64, out: &mut Vec<u8>) -> std::io::Result<
 pub(crate) async fn encode(
     headers: &HeaderMap,
     body: Vec<u8>,
-    meter: &Arc<Meter>,
+    context: &Context,
+    tenant: &TenantId,
 ) -> Result<(Vec<u8>, Option<HeaderValue>), ApiError> {
     let Some(coding) = wanted(headers).filter(|_| body.len() >= COMPRESS_BYTES_MIN) else {
         return Ok((body, None));
     };
-    let meter = Arc::clone(meter);
-    blocking(move || {
-        let start = Instant::now();
-        let compressed = compress(coding, &body);
-        meter.add_cpu(start.elapsed());
-        match compressed.map_err(ApiError::internal)? {
+    let work = body.len().saturating_mul(WORK);
+    sized(context, tenant, work, move || {
+        match compress(coding, &body).map_err(ApiError::internal)? {
             shorter if shorter.len() < body.len() => {
                 Ok((shorter, Some(HeaderValue::from_static(coding.name()))))
             }
             _ => Ok((body, None)),
         }
     })
-    .await?
+    .await
 }
 
 /// The coding that `Accept-Encoding` likes best, if it likes none better than plain.

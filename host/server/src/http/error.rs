@@ -1,7 +1,7 @@
 //! The one shape of every error that leaves over HTTP; `grpc::status` has its other form.
 //!
-//! `{"error": "<sentence>", "code": "<kebab-case>"}`, and `row`, `column`, `stage` and `violations`
-//! where there are any. Clients of the Open Inference Protocol read `error`; machines read `code`.
+//! `{"error": "<sentence>", "code": "<kebab-case>"}`, and `row`, `column`, `stage`, `violations` and
+//! `problems` where there are any. Clients of the Open Inference Protocol read `error`; machines read `code`.
 //! Every other error type is turned into [`ApiError`] here, so the mapping to statuses stands in
 //! one place.
 
@@ -16,6 +16,7 @@ use caisson_inference::ModelRejected;
 use caisson_registry::RegistryError;
 use caisson_sandbox::{Severity, UploadError, Violation};
 use caisson_serving::{Kind, ServingError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Bytes of an error's sentence. A guest's message is cut long before; this bounds what a decoder
@@ -35,25 +36,53 @@ pub(crate) struct ApiError {
     body: Box<Body>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Body {
+/// What every error answers.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(crate) struct Body {
+    /// One sentence: what is wrong, where, and what to do.
     error: String,
+    /// Stable and machine-readable, in kebab-case.
     code: &'static str,
+    /// The stage of the deployment that refused or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
+    /// From 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<u64>,
+    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<String>,
+    /// What validators said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<ViolationBody>,
+    /// In the last line of a stream that ended early: the rows that were answered before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<u64>,
+    /// Of a text that was sent: what is wrong with it, and where.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with a text.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+struct Problem {
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    /// What is wrong there.
+    message: String,
 }
 
 /// A violation as clients see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Violation")]
 pub(crate) struct ViolationBody {
     #[serde(skip_serializing_if = "Option::is_none")]
-    row: Option<u32>,
+    row: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) column: Option<String>,
     code: String,
@@ -64,7 +93,7 @@ pub(crate) struct ViolationBody {
 impl From<&Violation> for ViolationBody {
     fn from(v: &Violation) -> Self {
         Self {
-            row: v.row,
+            row: v.row.map(u64::from),
             column: v.column.clone(),
             code: v.code.clone(),
             message: v.message.clone(),
@@ -105,6 +134,8 @@ impl ApiError {
                 row: None,
                 column: None,
                 violations: Vec::new(),
+                answered: None,
+                problems: Vec::new(),
             }),
         }
     }
@@ -174,6 +205,55 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
     }
 
+    /// The same error, of this row of a stream; what it said of rows was of a part.
+    #[must_use]
+    pub(crate) fn in_row(mut self, row: u64) -> Self {
+        self.body.row = Some(row);
+        for violation in &mut self.body.violations {
+            violation.row = Some(row);
+        }
+        self
+    }
+
+    /// The same error, of a part of a stream whose first row is `row`.
+    #[must_use]
+    pub(crate) fn rows_from(mut self, row: u64) -> Self {
+        let violations = self.body.violations.iter_mut().map(|v| &mut v.row);
+        for own in violations.chain([&mut self.body.row]) {
+            *own = own.map(|own| own + row);
+        }
+        self
+    }
+
+    /// The same error, which ends a stream after this many rows.
+    #[must_use]
+    pub(crate) fn after_rows(mut self, rows: u64) -> Self {
+        self.body.row = None;
+        self.body.answered = Some(rows);
+        self
+    }
+
+    /// Its JSON.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        // Serialising strings and integers can't fail; the fallback keeps the promise all the same.
+        serde_json::to_vec(&self.body)
+            .unwrap_or_else(|_| br#"{"error":"internal error","code":"internal"}"#.to_vec())
+    }
+
+    /// A file of an upload can't be written: 507 for want of room, and 500 otherwise.
+    pub(crate) fn unwritten(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        if !matches!(error.kind(), StorageFull | QuotaExceeded) {
+            return Self::internal(error);
+        }
+        tracing::error!(%error, "an upload can't be written");
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "store-full",
+            "there is no room on the server's disk for this upload; ask who runs it to make some",
+        )
+    }
+
     /// 500, with the cause in the log and not in the answer.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -187,10 +267,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // Serialising strings and integers can't fail; the fallback keeps the promise all the same.
-        let body = serde_json::to_vec(&self.body)
-            .unwrap_or_else(|_| br#"{"error":"internal error","code":"internal"}"#.to_vec());
-        let mut response = (self.status, body).into_response();
+        let mut response = (self.status, self.to_json()).into_response();
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -264,7 +341,16 @@ impl From<AccessError> for ApiError {
             AccessError::Random(_) => return Self::internal(error),
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, error.code(), error.to_string())
+        let mut api = Self::new(status, error.code(), error.to_string());
+        if let AccessError::Policy(policy) = error {
+            let problems = policy.issues.into_iter().map(|issue| Problem {
+                line: issue.at.map(|(line, _)| line),
+                column: issue.at.map(|(_, column)| column),
+                message: issue.message,
+            });
+            api.body.problems = problems.collect();
+        }
+        api
     }
 }
 

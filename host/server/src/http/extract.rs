@@ -3,7 +3,20 @@
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 
+use caisson_registry::text::{TEXT_PATTERN, WHY_BYTES_MAX};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::error::ApiError;
+
+/// Why something is done, in the query of a request that has no body.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Why {
+    #[serde(default)]
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
+    pub(crate) why: String,
+}
 
 /// Parts of the path.
 #[derive(FromRequestParts)]

@@ -7,18 +7,19 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_registry::TenantId;
 use caisson_serving::LoadState;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::auth::MaybeCaller;
 use super::{Context, json};
 
-#[derive(Serialize)]
-struct Live {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Live {
     live: bool,
 }
 
-#[derive(Serialize)]
-struct Ready {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Ready {
     ready: bool,
     /// The server was told to stop.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -6,9 +6,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use caisson_access::NewKey;
+use caisson_access::{KeyRecord, NewKey};
 use caisson_registry::TenantId;
-use serde_json::json as value;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::auth::{Caller, Detail};
 use super::error::ApiError;
@@ -22,7 +23,21 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let access = context.app.access.clone();
     let keys = blocking(move || access.keys(&tenant)).await??;
-    Ok(json(StatusCode::OK, &value!({ "keys": keys })))
+    Ok(json(StatusCode::OK, &KeyList { keys }))
+}
+
+/// Keys, without their secrets.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct KeyList {
+    keys: Vec<KeyRecord>,
+}
+
+/// A key that was just made.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct MadeKey<'a> {
+    /// What requests carry; shown here and never again.
+    key: &'a str,
+    record: &'a KeyRecord,
 }
 
 /// Make a key. This answer is the only place where its text ever is.
@@ -40,7 +55,10 @@ pub(crate) async fn create(
     caller.is_about(&tenant, &record.id);
     let mut response = json(
         StatusCode::CREATED,
-        &value!({ "key": text.expose(), "record": record }),
+        &MadeKey {
+            key: text.expose(),
+            record: &record,
+        },
     );
     let detail = format!("`{}`, {}", record.name, record.role);
     response.extensions_mut().insert(Detail(detail));

@@ -1,7 +1,7 @@
 //! Accepts connections and serves them until told to stop.
 //!
-//! Bounded connections, a time limit on request headers, `TCP_NODELAY`, HTTP/1.1 and HTTP/2 with
-//! prior knowledge. On shutdown the listener closes first, requests in flight finish, and whatever
+//! Bounded connections, of all peers and of each, time limits on request headers and on answers that
+//! nobody reads, `TCP_NODELAY`, HTTP/1.1 and HTTP/2 with prior knowledge. On shutdown the listener closes first, requests in flight finish, and whatever
 //! is left after the grace period is cut.
 
 use std::sync::Arc;
@@ -12,15 +12,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower_layer::Layer as _;
 
 use super::auth::Peer;
+use super::peers::Peers;
+use super::unread::Reading;
 
 /// Connections at once. Each costs a few tens of kilobytes of buffers and a file descriptor; the
 /// usual descriptor limit is 1,024 to 65,536, and a load balancer keeps far fewer open.
-const CONNECTIONS_MAX: usize = 4096;
+pub(crate) const CONNECTIONS_MAX: usize = 4096;
 /// How long a client may take over its request line and headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often an HTTP/2 client is asked whether it is there.
@@ -32,14 +35,38 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after `accept` fails, which it does when descriptors run out: without one the loop spins.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serve `router` on `listener` until `stop` completes, then finish what is in flight within `grace`.
+/// What a connection too many is answered. It hasn't said which protocol it speaks; most speak this one,
+/// and to the others it is an end like any.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 114\r\n\r\n\
+    {\"error\":\"this address has as many connections as it may; use those, or close some\",\"code\":\"too-many-connections\"}";
+/// How long such a connection has to read that.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Such connections at once. Those beyond are closed without a word.
+const FAREWELLS_MAX: usize = 64;
+
+/// What a client may take of the listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections of each peer address.
+    pub(crate) connections_per_peer: usize,
+    /// How long a connection may take nothing of an answer.
+    pub(crate) write_timeout: Duration,
+    /// How long requests in flight may take once the listener is told to stop.
+    pub(crate) grace: Duration,
+}
+
+/// Serve `router` on `listener` until `stop` completes, then finish what is in flight within the grace
+/// period.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
-    grace: Duration,
+    limits: Limits,
 ) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let farewells = Arc::new(Semaphore::new(FAREWELLS_MAX));
+    let peers = Peers::new(limits.connections_per_peer);
     let graceful = GracefulShutdown::new();
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -73,30 +100,52 @@ pub(crate) async fn serve(
             },
             () = &mut stop => break,
         };
+        let Some(counted) = peers.admit(peer.ip()) else {
+            tracing::debug!(%peer, "a connection too many of this address");
+            if let Ok(turn) = Arc::clone(&farewells).try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(FAREWELL, refuse(stream)).await;
+                    drop((turn, slot));
+                });
+            }
+            continue;
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
         let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         tokio::spawn(async move {
+            let _held = (counted, slot);
             if !begins(&stream).await {
                 return; // Silent, or gone.
             }
+            let stream = Reading::new(stream, limits.write_timeout);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             let connection = watcher.watch(connection.into_owned());
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended early");
             }
-            drop(slot);
         });
     }
     drop(listener);
+    let grace = limits.grace;
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(
             seconds = grace.as_secs(),
             "requests still in flight after the grace period were cut"
         );
     }
+}
+
+/// Say why, and close once the peer has: closing before it has sent what it wanted to would take the
+/// answer back.
+async fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(TOO_MANY).await?;
+    stream.shutdown().await?;
+    let mut sent = [0; 1024];
+    while stream.read(&mut sent).await? > 0 {}
+    Ok(())
 }
 
 /// Wait, for a bounded time, for the bytes by which a connection's protocol is known.
@@ -115,4 +164,21 @@ async fn begins(stream: &TcpStream) -> bool {
     tokio::time::timeout(HEADER_TIMEOUT, arrive)
         .await
         .unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_gets_a_whole_answer() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{head}"
+        );
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["code"], "too-many-connections");
+    }
 }

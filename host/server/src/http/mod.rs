@@ -13,31 +13,42 @@ mod extract;
 mod health;
 mod keys;
 pub(crate) mod listener;
+mod metrics;
 mod model_life;
 mod models;
 pub(crate) mod oip;
+pub(crate) mod openapi;
+mod peers;
 mod plugins;
 mod policies;
 mod predict;
+mod stream;
 mod tenants;
+mod unread;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{from_fn_with_state, map_response_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caisson_access::Action;
+use caisson_registry::{Models, Plugins, RegistryError, TenantId};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::grpc;
 pub(crate) use audit::STREAMS_MAX;
-use auth::{Caller, Rule};
+use auth::Rule;
 use error::ApiError;
+pub(crate) use stream::{Form, parquet_worker_main};
+
+/// Bytes that are decoded or encoded on the request threads at most. At the 100 to 300 MB a second of the
+/// slowest codec, rows JSON, this holds a thread for the tick that a plugin may (2 ms).
+const INLINE_BYTES_MAX: usize = 256 << 10;
 
 /// What every handler gets.
 #[derive(Clone)]
@@ -55,10 +66,29 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Ask or change the registry of models, off the request threads.
+    async fn models<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Models) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let models = self.app.models.clone();
+        Ok(blocking(move || work(&models)).await??)
+    }
+
+    /// Ask or change the registry of plugins, off the request threads.
+    async fn plugins<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Plugins) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let plugins = self.app.plugins.clone();
+        Ok(blocking(move || work(&plugins)).await??)
+    }
+}
+
 /// One method of one path: who may call it, and what answers.
 pub(crate) struct Route {
     path: &'static str,
-    #[cfg(test)]
     method: Method,
     rule: Rule,
     handler: MethodRouter<Context>,
@@ -73,14 +103,12 @@ pub(crate) fn routes() -> Vec<Route> {
         ($($path:literal { $($verb:ident $rule:expr => $handler:path),+ $(,)? })+) => {
             $($(routes.push(Route {
                 path: $path,
-                #[cfg(test)]
                 method: method_of!($verb),
                 rule: $rule,
                 handler: $verb($handler),
             });)+)+
         };
     }
-    #[cfg(test)]
     macro_rules! method_of {
         (get) => {
             Method::GET
@@ -119,10 +147,13 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/whoami" { get AnyKey => tenants::whoami }
         "/v1/plugins" { get On(A::PluginList) => plugins::list, post Asks(A::PluginPush) => plugins::push }
         "/v1/plugins/{name}" { get On(A::PluginRead) => plugins::versions }
-        "/v1/plugins/{name}/{version}" { get On(A::PluginRead) => plugins::show }
+        "/v1/plugins/{name}/{version}" {
+            get On(A::PluginRead) => plugins::show,
+            delete On(A::PluginDelete) => plugins::delete,
+        }
         "/v1/plugins/{name}/{version}/yank" {
-            post On(A::PluginYank) => plugins::yank,
-            delete On(A::PluginYank) => plugins::unyank,
+            post Asks(A::PluginYank) => plugins::yank,
+            delete Asks(A::PluginYank) => plugins::unyank,
         }
         "/v1/models" { get On(A::ModelList) => models::list }
         "/v1/models/{name}" { get On(A::ModelRead) => models::versions, post On(A::ModelRegister) => models::push }
@@ -171,16 +202,24 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/audit/export" { get Asks(A::AuditRead) => audit::export }
         "/v1/audit/verify" { post Asks(A::AuditRead) => audit::verify }
         "/v1/backup" { post Server(A::BackupCreate) => audit::backup }
-        "/metrics" { get AnyKey => render_metrics }
+        "/metrics" { get AnyKey => metrics::render }
+        "/openapi.json" { get Public => openapi::serve }
     }
     routes
 }
 
 /// The router of all [`routes`].
 pub(crate) fn router(context: Context) -> Router {
+    let with_query = openapi::with_query();
     let guarded = routes().into_iter().fold(Router::new(), |router, route| {
         let layer = from_fn_with_state((context.clone(), route.rule), auth::guard);
-        router.route(route.path, route.handler.route_layer(layer))
+        // Of the protocol's and the scrapers' routes a client may ask whatever it is used to.
+        let strict = route.path.starts_with("/v1/");
+        let handler = match strict && !with_query.contains(&(route.method.to_string(), route.path)) {
+            true => route.handler.route_layer(from_fn(no_query)),
+            false => route.handler,
+        };
+        router.route(route.path, handler.route_layer(layer))
     });
     guarded
         .fallback(no_route)
@@ -203,12 +242,25 @@ async fn close_while_draining(State(context): State<Context>, mut response: Resp
     response
 }
 
+/// Refuse a query where none is read: who adds `dry_run=true` must not be taken to mean it.
+async fn no_query(request: Request, next: Next) -> Response {
+    match request.uri().query() {
+        None | Some("") => next.run(request).await,
+        Some(_) => {
+            let (parts, body) = request.into_parts();
+            body::discard(&parts.headers, body).await;
+            let message = format!("`{}` takes no parameters in its query", parts.uri.path());
+            ApiError::bad_request("bad-query", message).into_response()
+        }
+    }
+}
+
 async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
     if grpc::is_call(&headers) {
         return grpc::unimplemented();
     }
     ApiError::not_found(format!(
-        "there is no route `{}`; the README lists them",
+        "there is no route `{}`; `GET /openapi.json` lists them",
         uri.path()
     ))
     .into_response()
@@ -232,35 +284,7 @@ pub(crate) fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::internal(cause).into_response()
 }
 
-/// Everything, for who may watch the whole server; for others their own tenant's series.
-async fn render_metrics(State(context): State<Context>, caller: Caller) -> Response {
-    context.app.serving.publish_metrics();
-    let mut text = context.metrics.render();
-    let everything = context.app.developer.is_some()
-        || caisson_access::SYSTEM_TENANT
-            .parse()
-            .is_ok_and(|system| caller.allow_on(Action::MetricsRead, &system, "*").is_ok());
-    if !everything {
-        let only = caller.principal().deployments();
-        let sees = |line: &str| {
-            only.is_none_or(|names| {
-                names
-                    .iter()
-                    .any(|n| line.contains(&format!("deployment=\"{n}\"")))
-            })
-        };
-        let own = format!("tenant=\"{}\"", caller.tenant());
-        text = text
-            .lines()
-            .filter(|line| line.starts_with('#') || line.contains(&own) && sees(line))
-            .flat_map(|line| [line, "\n"])
-            .collect();
-    }
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
-}
-
-/// A body in JSON of at most `limit` bytes.
+/// A body of at most `limit` bytes that is an object in JSON.
 ///
 /// # Errors
 ///
@@ -271,7 +295,20 @@ pub(crate) async fn read_json<T: serde::de::DeserializeOwned>(
     limit: u64,
 ) -> Result<T, ApiError> {
     let bytes = body::read(headers, body, limit).await?;
-    serde_json::from_slice(&bytes).map_err(|e| ApiError::bad_request("bad-body", format!("the body: {e}")))
+    json_object(&bytes).map_err(|why| ApiError::bad_request("bad-body", format!("the body: {why}")))
+}
+
+/// An object in JSON. serde takes a list for a struct too, field by field in the order in which they
+/// happen to stand in the source; nobody means that.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub(crate) fn json_object<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'[') => Err("it is a list, and an object is needed".to_owned()),
+        _ => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
+    }
 }
 
 /// An answer in JSON, with `Content-Type: application/json` exactly.
@@ -304,6 +341,21 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
             .trim()
             .to_ascii_lowercase(),
     )
+}
+
+/// Work whose length a caller chooses, as decoding a body or encoding an answer of this many bytes: where
+/// we stand if it is short, else where it is in nobody's way and on its tenant's account.
+pub(crate) async fn sized<T: Send + 'static>(
+    context: &Context,
+    tenant: &TenantId,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if bytes <= INLINE_BYTES_MAX {
+        return work();
+    }
+    let app = &context.app;
+    app.sandbox.aside(&app.meters.of(tenant), work).await
 }
 
 /// Run a call that may touch the disk off the request threads.
@@ -351,7 +403,8 @@ mod tests {
                 "/v2/health/ready",
                 "/v1/whoami",
                 "/v1/deployment-schema.json",
-                "/metrics"
+                "/metrics",
+                "/openapi.json"
             ]
         );
         let unsafe_methods = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];

@@ -8,25 +8,49 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_access::Action;
-use caisson_registry::{ModelRecord, Stage, TenantId, Transition, VersionRef};
-use serde::{Deserialize, Deserializer};
-use serde_json::json as value;
+use caisson_registry::text::{
+    DESCRIPTION_BYTES_MAX, LINE_PATTERN, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX, TEXT_PATTERN,
+    WHY_BYTES_MAX,
+};
+use caisson_registry::{
+    AliasChange, FourEyes, Models, Stage, TenantId, Transition, TransitionRecord, VersionRef,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::auth::Caller;
 use super::error::ApiError;
-use super::extract::{Path, Query};
-use super::{Context, blocking, body, json, read_json};
+use super::extract::{Path, Query, Why};
+use super::{Context, body, json, read_json};
 
 /// Entries of a history in one answer.
 const HISTORY_MAX: usize = 1000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ModelUpdate", extend("anyOf" = something()))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Update {
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = DESCRIPTION_BYTES_MAX))]
     description: Option<String>,
     /// `null` removes a tag.
     #[serde(default)]
+    #[schemars(
+        inner(regex(pattern = LINE_PATTERN), length(max = TAG_VALUE_BYTES_MAX)),
+        extend("propertyNames" = tag_name(), "maxProperties" = TAGS_MAX)
+    )]
     tags: BTreeMap<String, Option<String>>,
+}
+
+fn tag_name() -> serde_json::Value {
+    serde_json::json!({ "pattern": LINE_PATTERN, "minLength": 1, "maxLength": TAG_KEY_BYTES_MAX })
+}
+
+/// One of them must say something.
+fn something() -> serde_json::Value {
+    serde_json::json!([
+        { "required": ["description"], "properties": { "description": { "type": "string" } } },
+        { "required": ["tags"], "properties": { "tags": { "minProperties": 1 } } },
+    ])
 }
 
 /// Change what people wrote about a version.
@@ -44,8 +68,8 @@ pub(crate) async fn update(
             "name a `description` or `tags` to change",
         ));
     }
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let record: ModelRecord = blocking(move || {
+    let tenant = caller.tenant().clone();
+    let change = move |models: &Models| {
         let mut record = None;
         if let Some(description) = &update.description {
             record = Some(models.set_description(&tenant, &name, version, description)?);
@@ -54,16 +78,9 @@ pub(crate) async fn update(
             Some(record) if update.tags.is_empty() => Ok(record),
             _ => models.set_tags(&tenant, &name, version, &update.tags),
         }
-    })
-    .await??;
+    };
+    let record = context.models(change).await?;
     Ok(json(StatusCode::OK, &record))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Why {
-    #[serde(default)]
-    why: String,
 }
 
 /// Delete a version that no alias and no live deployment uses.
@@ -73,12 +90,10 @@ pub(crate) async fn delete(
     Path((name, version)): Path<(String, u64)>,
     Query(query): Query<Why>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant, by) = (
-        context.app.models.clone(),
-        caller.tenant().clone(),
-        caller.author(),
-    );
-    let deletion = blocking(move || models.delete(&tenant, &name, version, &by, &query.why)).await??;
+    let (tenant, by) = (caller.tenant().clone(), caller.author());
+    let deletion = context
+        .models(move |models| models.delete(&tenant, &name, version, &by, &query.why))
+        .await?;
     Ok(json(StatusCode::OK, &deletion))
 }
 
@@ -88,22 +103,28 @@ pub(crate) async fn aliases(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let (aliases, history) = blocking(move || {
+    let tenant = caller.tenant().clone();
+    let read = move |models: &Models| {
         let aliases = models.aliases(&tenant, &name)?;
-        Ok::<_, caisson_registry::RegistryError>((
-            aliases,
-            models.alias_history(&tenant, &name, 0, HISTORY_MAX)?,
-        ))
-    })
-    .await??;
-    Ok(json(
-        StatusCode::OK,
-        &value!({ "aliases": aliases, "history": history }),
-    ))
+        let history = models.alias_history(&tenant, &name, 0, HISTORY_MAX)?;
+        if history.is_empty() {
+            // No alias ever: of a model that is there, or of none.
+            models.resolve(&tenant, &name, &VersionRef::Latest)?;
+        }
+        Ok(Aliases { aliases, history })
+    };
+    Ok(json(StatusCode::OK, &context.models(read).await?))
 }
 
-#[derive(Deserialize)]
+/// Where each alias points, and how it came there.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Aliases {
+    aliases: BTreeMap<String, u64>,
+    /// The newest last.
+    history: Vec<AliasChange>,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetAlias {
     version: u64,
@@ -138,7 +159,7 @@ pub(crate) async fn set_alias(
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
     expect: Option<u64>,
@@ -176,11 +197,9 @@ async fn move_alias(
     let expect = match expect {
         Some(expect) => expect,
         None => {
-            let (models, owner, model) = (context.app.models.clone(), tenant.clone(), name.to_owned());
-            blocking(move || models.aliases(&owner, &model))
-                .await??
-                .get(alias)
-                .copied()
+            let (owner, model) = (tenant.clone(), name.to_owned());
+            let aliases = context.models(move |models| models.aliases(&owner, &model));
+            aliases.await?.get(alias).copied()
         }
     };
     let moved = context
@@ -199,8 +218,10 @@ async fn check_approved(
     alias: &str,
     version: u64,
 ) -> Result<(), ApiError> {
-    let (models, owner, model) = (context.app.models.clone(), tenant.clone(), name.to_owned());
-    let record = blocking(move || models.resolve(&owner, &model, &VersionRef::Number(version))).await??;
+    let (owner, model) = (tenant.clone(), name.to_owned());
+    let record = context
+        .models(move |models| models.resolve(&owner, &model, &VersionRef::Number(version)))
+        .await?;
     if record.stage == Stage::Approved {
         return Ok(());
     }
@@ -220,25 +241,34 @@ pub(crate) async fn stage(
     caller: Caller,
     Path((name, version)): Path<(String, u64)>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let (stage, history) = blocking(move || {
-        let record = models.resolve(&tenant, &name, &VersionRef::Number(version))?;
+    let tenant = caller.tenant().clone();
+    let read = move |models: &Models| {
+        let stage = models
+            .resolve(&tenant, &name, &VersionRef::Number(version))?
+            .stage;
         let history = models.transitions(&tenant, &name, version, 0, HISTORY_MAX)?;
-        Ok::<_, caisson_registry::RegistryError>((record.stage, history))
-    })
-    .await??;
-    Ok(json(
-        StatusCode::OK,
-        &value!({ "stage": stage, "history": history }),
-    ))
+        Ok(StageBody { stage, history })
+    };
+    Ok(json(StatusCode::OK, &context.models(read).await?))
 }
 
-#[derive(Deserialize)]
+/// How far a version is approved, and how it came there.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ModelStage")]
+pub(crate) struct StageBody {
+    stage: Stage,
+    history: Vec<TransitionRecord>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "StageStep")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
     to: Stage,
     #[serde(default)]
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
     why: String,
+    /// Where from, as far as the caller knows.
     expected: Option<Stage>,
 }
 
@@ -260,21 +290,21 @@ pub(crate) async fn transition(
         Stage::Archived => Action::ModelArchive,
     };
     caller.allow(action, &name)?;
-    let (models, tenant, by) = (
-        context.app.models.clone(),
-        caller.tenant().clone(),
-        caller.author(),
-    );
-    let taken = blocking(move || {
+    let (tenant, by) = (caller.tenant().clone(), caller.author());
+    let four_eyes = match caller.principal().tenant().settings().require_key_owners {
+        true => FourEyes::Owners,
+        false => FourEyes::Keys,
+    };
+    let take = move |models: &Models| {
         let transition = Transition {
             to: step.to,
             by: &by,
+            owner: caller.principal().owner(),
             why: &step.why,
             expected_from: step.expected,
-            four_eyes: true,
+            four_eyes,
         };
         models.transition(&tenant, &name, version, transition)
-    })
-    .await??;
-    Ok(json(StatusCode::OK, &taken))
+    };
+    Ok(json(StatusCode::OK, &context.models(take).await?))
 }

@@ -12,6 +12,7 @@ use axum::response::Response;
 use caisson_access::Quota;
 use caisson_inference::CheckLimits;
 use caisson_registry::{Baseline, Digest, Lineage, ModelRecord, ModelUpload, Outcome};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -20,7 +21,7 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::extract::Path;
 use super::plugins::upload_limit;
-use super::{Context, blocking, body, json};
+use super::{Context, blocking, body, json, json_object};
 
 /// A model's metadata is facts about its training; data belong elsewhere.
 const METADATA_BYTES_MAX: u64 = 1 << 20;
@@ -31,8 +32,9 @@ const BASELINE_BYTES_MAX: u64 = 256 << 20;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A model version as clients see it.
-#[derive(Serialize)]
-struct ModelBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Model")]
+pub(crate) struct ModelBody {
     #[serde(flatten)]
     record: ModelRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,15 +54,15 @@ impl ModelBody {
     }
 }
 
-#[derive(Serialize)]
-struct ModelList {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelList {
     models: Vec<ModelBody>,
 }
 
 /// The latest version of every model.
 pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let records = blocking(move || models.list(&tenant)).await??;
+    let tenant = caller.tenant().clone();
+    let records = context.models(move |models| models.list(&tenant)).await?;
     Ok(json(
         StatusCode::OK,
         &ModelList {
@@ -75,8 +77,10 @@ pub(crate) async fn versions(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant, wanted) = (context.app.models.clone(), caller.tenant().clone(), name.clone());
-    let records = blocking(move || models.versions(&tenant, &wanted)).await??;
+    let (tenant, wanted) = (caller.tenant().clone(), name.clone());
+    let records = context
+        .models(move |models| models.versions(&tenant, &wanted))
+        .await?;
     if records.is_empty() {
         return Err(ApiError::not_found(format!(
             "there is no model `{}`",
@@ -97,8 +101,10 @@ pub(crate) async fn show(
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (models, tenant) = (context.app.models.clone(), caller.tenant().clone());
-    let record = blocking(move || models.resolve(&tenant, &name, &version.parse()?)).await??;
+    let tenant = caller.tenant().clone();
+    let record = context
+        .models(move |models| models.resolve(&tenant, &name, &version.parse()?))
+        .await?;
     Ok(json(StatusCode::OK, &ModelBody::long(record)))
 }
 
@@ -160,7 +166,7 @@ pub(crate) async fn push(
             metadata: parts.metadata.unwrap_or_else(|| serde_json::json!({})),
             baseline: parts.baseline,
             metrics: details.metrics,
-            training_data: details.training_data_digest,
+            training_data_digest: details.training_data_digest,
             lineage: details.lineage,
             description: details.description,
             tags: details.tags,
@@ -196,9 +202,10 @@ struct Parts {
 }
 
 /// What is told of a version besides the uploader's own metadata.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "ModelDetails")]
 #[serde(default, deny_unknown_fields)]
-struct Details {
+pub(crate) struct Details {
     /// `sha256:…` of the ONNX file, as its sender knows it.
     digest: Option<Digest>,
     description: String,
@@ -232,8 +239,8 @@ impl Parts {
                 }
                 "details" => {
                     let bytes = bounded(field, METADATA_BYTES_MAX).await?;
-                    parts.details = serde_json::from_slice(&bytes)
-                        .map_err(|e| ApiError::bad_request("bad-details", format!("details: {e}")))?;
+                    parts.details = json_object(&bytes)
+                        .map_err(|why| ApiError::bad_request("bad-details", format!("details: {why}")))?;
                 }
                 "baseline" => {
                     let bytes = bounded(field, BASELINE_BYTES_MAX).await?;
@@ -307,7 +314,7 @@ impl TemporaryFile {
         };
         let mut file = tokio::fs::File::create(&this.path)
             .await
-            .map_err(ApiError::internal)?;
+            .map_err(|e| ApiError::unwritten(&e))?;
         let mut length = 0u64;
         let mut hasher = Sha256::new();
         while let Some(chunk) = next_chunk(&mut field).await? {
@@ -318,9 +325,11 @@ impl TemporaryFile {
                 )));
             }
             hasher.update(&chunk);
-            file.write_all(&chunk).await.map_err(ApiError::internal)?;
+            file.write_all(&chunk)
+                .await
+                .map_err(|e| ApiError::unwritten(&e))?;
         }
-        file.flush().await.map_err(ApiError::internal)?;
+        file.flush().await.map_err(|e| ApiError::unwritten(&e))?;
         this.digest = Digest::from_hasher(hasher);
         Ok(this)
     }

@@ -8,21 +8,24 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_access::{Action, Quota, Resource, TenantState};
 use caisson_registry::signature::PluginSignature;
+use caisson_registry::text::{TEXT_PATTERN, WHY_BYTES_MAX};
 use caisson_registry::{
     Outcome, PluginRecord, PluginUpload, Provenance, RegistryError, SignatureRecord, TenantId,
     Yank as YankRecord,
 };
 use caisson_sandbox::Inspection;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Caller, Detail};
 use super::error::ApiError;
-use super::extract::{Path, Query};
+use super::extract::{Path, Query, Why};
 use super::{Context, blocking, body, json, read_json};
 
 /// A plugin version as clients see it.
-#[derive(Serialize)]
-struct PluginBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Plugin")]
+pub(crate) struct PluginBody {
     name: String,
     version: String,
     world: String,
@@ -78,45 +81,51 @@ impl PluginBody {
     }
 }
 
-#[derive(Serialize)]
-struct PluginList {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PluginList {
     plugins: Vec<PluginBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PushQuery {
-    /// `std`: into the shared namespace of first-party plugins, which is the operators'.
+pub(crate) struct Namespace {
+    /// `std`: the shared namespace of first-party plugins, which is the operators'.
+    #[schemars(extend("enum" = ["std"]))]
     namespace: Option<String>,
+}
+
+impl Namespace {
+    /// Whose plugins the caller means.
+    fn owner(&self, caller: &Caller) -> Result<TenantId, ApiError> {
+        match self.namespace.as_deref() {
+            None => Ok(caller.tenant().clone()),
+            Some(name) if name == TenantId::std().as_str() => Ok(TenantId::std()),
+            Some(other) => Err(ApiError::bad_request(
+                "bad-query",
+                format!(
+                    "there is no namespace `{}`; there is `std`",
+                    caisson_registry::shown(other)
+                ),
+            )),
+        }
+    }
 }
 
 /// Check and store a component. 201 for a new one, 200 for one that is there already.
 pub(crate) async fn push(
     State(context): State<Context>,
     caller: Caller,
-    Query(query): Query<PushQuery>,
+    Query(namespace): Query<Namespace>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let owner = match query.namespace.as_deref() {
-        None => caller.tenant().clone(),
-        Some(name) if name == TenantId::std().as_str() => TenantId::std(),
-        Some(other) => {
-            return Err(ApiError::bad_request(
-                "bad-query",
-                format!(
-                    "there is no namespace `{}`; there is `std`",
-                    caisson_registry::shown(other)
-                ),
-            ));
-        }
-    };
+    let owner = namespace.owner(&caller)?;
     // Before the body: who may push nothing sends nothing.
     caller.allow_on(Action::PluginPush, &owner, Resource::ANY_NAME)?;
     let state = Arc::clone(caller.principal().tenant());
     let limit = upload_limit(&state, body::PLUGIN_BYTES_MAX);
     let component = body::read(&headers, body, limit).await?;
-    body::check_digest(&headers, &component)?;
+    body::check_digest(&context, &owner, &headers, &component).await?;
     // Before compiling: the compilers are few, and no tenant has them all.
     let _one = context.app.tenant_turn(&owner).await;
     let inspection = inspect(&context, &owner, &component).await?;
@@ -202,9 +211,11 @@ async fn inspect(context: &Context, owner: &TenantId, component: &Bytes) -> Resu
     Ok(context.app.sandbox.fair(&meter, look).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "YankReason")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Yank {
+    #[schemars(regex(pattern = TEXT_PATTERN), length(max = WHY_BYTES_MAX))]
     why: String,
 }
 
@@ -213,16 +224,17 @@ pub(crate) async fn yank(
     State(context): State<Context>,
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
+    Query(namespace): Query<Namespace>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let owner = namespace.owner(&caller)?;
+    caller.allow_on(Action::PluginYank, &owner, &name)?;
     let yank: Yank = read_json(&headers, body, body::SETTINGS_BYTES_MAX).await?;
-    let (plugins, tenant, by) = (
-        context.app.plugins.clone(),
-        caller.tenant().clone(),
-        caller.author(),
-    );
-    let record = blocking(move || plugins.yank(&tenant, &name, &version, &by, &yank.why)).await??;
+    let by = caller.author();
+    let record = context
+        .plugins(move |plugins| plugins.yank(&owner, &name, &version, &by, &yank.why))
+        .await?;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
 }
 
@@ -231,16 +243,40 @@ pub(crate) async fn unyank(
     State(context): State<Context>,
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
+    Query(namespace): Query<Namespace>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
-    let record = blocking(move || plugins.unyank(&tenant, &name, &version)).await??;
+    let owner = namespace.owner(&caller)?;
+    caller.allow_on(Action::PluginYank, &owner, &name)?;
+    let record = context
+        .plugins(move |plugins| plugins.unyank(&owner, &name, &version))
+        .await?;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
+}
+
+/// Delete a yanked version that nothing uses. One of `std` stays: who uses it isn't one tenant's to say.
+pub(crate) async fn delete(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((name, version)): Path<(String, String)>,
+    Query(query): Query<Why>,
+) -> Result<Response, ApiError> {
+    let (tenant, by) = (caller.tenant().clone(), caller.author());
+    let deletion = context
+        .plugins(move |plugins| plugins.delete(&tenant, &name, &version, &by, &query.why))
+        .await?;
+    let detail = format!(
+        "{}@{} sha256:{}",
+        deletion.name, deletion.version, deletion.sha256
+    );
+    let mut response = json(StatusCode::OK, &deletion);
+    response.extensions_mut().insert(Detail(detail));
+    Ok(response)
 }
 
 /// All versions of all plugins.
 pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
-    let records = blocking(move || plugins.list(&tenant)).await??;
+    let tenant = caller.tenant().clone();
+    let records = context.plugins(move |plugins| plugins.list(&tenant)).await?;
     Ok(json(
         StatusCode::OK,
         &PluginList {
@@ -255,8 +291,10 @@ pub(crate) async fn versions(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant, wanted) = (context.app.plugins.clone(), caller.tenant().clone(), name.clone());
-    let records = blocking(move || plugins.versions(&tenant, &wanted)).await??;
+    let (tenant, wanted) = (caller.tenant().clone(), name.clone());
+    let records = context
+        .plugins(move |plugins| plugins.versions(&tenant, &wanted))
+        .await?;
     if records.is_empty() {
         return Err(ApiError::not_found(format!(
             "there is no plugin `{}`",
@@ -277,7 +315,9 @@ pub(crate) async fn show(
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (plugins, tenant) = (context.app.plugins.clone(), caller.tenant().clone());
-    let record = blocking(move || plugins.resolve(&tenant, &format!("{name}@{version}"))).await??;
+    let tenant = caller.tenant().clone();
+    let record = context
+        .plugins(move |plugins| plugins.resolve(&tenant, &format!("{name}@{version}")))
+        .await?;
     Ok(json(StatusCode::OK, &PluginBody::long(record)))
 }

@@ -4,8 +4,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use caisson_access::PolicyRecord;
 use caisson_registry::TenantId;
-use serde_json::json as value;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::auth::Caller;
 use super::error::ApiError;
@@ -19,7 +21,13 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let access = context.app.access.clone();
     let policies = blocking(move || access.policies(&tenant)).await??;
-    Ok(json(StatusCode::OK, &value!({ "policies": policies })))
+    Ok(json(StatusCode::OK, &PolicyList { policies }))
+}
+
+/// A tenant's own policies.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PolicyList {
+    policies: Vec<PolicyRecord>,
 }
 
 /// One of them.

@@ -1,4 +1,9 @@
 //! `/v1/deployments/{name}/predict` and `…/drift`: rows in, rows out.
+//!
+//! Rows JSON, and CSV that is answered in rows JSON, are read, predicted and answered as a whole; all
+//! else is a [`stream`].
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -6,19 +11,21 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use caisson_data::{Batch, DecodeLimits, csv, rows};
 use caisson_sandbox::DriftStatus;
-use caisson_serving::{CallOptions, MonitorReport, Revision, worst};
+use caisson_serving::{CallOptions, MonitorReport, Prediction, Revision, worst};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::auth::Caller;
 use super::error::{ApiError, ViolationBody};
 use super::extract::Path;
-use super::{Context, body, json, json_bytes, media_type};
+use super::stream::{self, Form};
+use super::{Context, body, json, json_bytes, media_type, sized};
 
 /// Rows of a window given to `drift`. Sketches and tests settle long before; past it, a sample says
 /// the same.
 const DRIFT_ROWS_MAX: usize = 1_000_000;
 
-/// Predict for rows JSON or CSV.
+/// Predict, for a body in any form and in the form that the client takes.
 pub(crate) async fn predict(
     State(context): State<Context>,
     caller: Caller,
@@ -26,25 +33,43 @@ pub(crate) async fn predict(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let from = Form::of_body(&headers)?;
+    let to = from.of_answer(&headers)?;
     let revision = context.live(caller.tenant(), &name)?;
-    let bytes = body::read(&headers, body, body::PREDICT_BYTES_MAX).await?;
-    let batch = decode(&headers, &bytes, &revision, &DecodeLimits::default())?;
+    if !(from == Form::Json || (from, to) == (Form::Csv, Form::Json)) {
+        return stream::respond(context, caller, name, revision, (from, to), &headers, body).await;
+    }
+    let limits = DecodeLimits::default();
+    let batch = read(&context, &caller, &headers, body, &revision, limits).await?;
     let prediction = revision.predict(batch, CallOptions::default()).await?;
+    if to != Form::Json {
+        return stream::whole(to, &revision, prediction.batch);
+    }
+    let size = prediction.batch.byte_len();
+    let out = sized(&context, caller.tenant(), size, move || {
+        encode(&prediction, revision.number())
+    })
+    .await?;
+    Ok(json_bytes(StatusCode::OK, out))
+}
+
+fn encode(prediction: &Prediction, revision: u64) -> Result<Vec<u8>, ApiError> {
     let mut out = Vec::with_capacity(64 + prediction.batch.byte_len() * 4);
     out.extend_from_slice(b"{\"rows\":");
     rows::encode_array(&prediction.batch, &mut out);
-    out.extend_from_slice(format!(",\"revision\":{}", revision.number()).as_bytes());
+    out.extend_from_slice(format!(",\"revision\":{revision}").as_bytes());
     if !prediction.warnings.is_empty() {
         let warnings: Vec<ViolationBody> = prediction.warnings.iter().map(ViolationBody::from).collect();
         out.extend_from_slice(b",\"warnings\":");
         serde_json::to_writer(&mut out, &warnings).map_err(ApiError::internal)?;
     }
     out.push(b'}');
-    Ok(json_bytes(StatusCode::OK, out))
+    Ok(out)
 }
 
-#[derive(Serialize)]
-struct DriftBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Drift")]
+pub(crate) struct DriftBody {
     revision: u64,
     rows: usize,
     status: DriftStatus,
@@ -60,12 +85,11 @@ pub(crate) async fn drift(
     body: Body,
 ) -> Result<Response, ApiError> {
     let revision = context.live(caller.tenant(), &name)?;
-    let bytes = body::read(&headers, body, body::PREDICT_BYTES_MAX).await?;
     let limits = DecodeLimits {
         rows_max: DRIFT_ROWS_MAX,
         ..DecodeLimits::default()
     };
-    let batch = decode(&headers, &bytes, &revision, &limits)?;
+    let batch = read(&context, &caller, &headers, body, &revision, limits).await?;
     let rows = batch.rows();
     let monitors = revision.drift(batch).await?;
     let body = DriftBody {
@@ -77,26 +101,37 @@ pub(crate) async fn drift(
     Ok(json(StatusCode::OK, &body))
 }
 
-/// Decode a body by its media type. Clients that say none mean JSON; `curl -d` says a form and
-/// means JSON too.
-fn decode(
+/// Read a body of one of the forms that are read whole, and decode it.
+async fn read(
+    context: &Context,
+    caller: &Caller,
     headers: &HeaderMap,
-    bytes: &[u8],
-    revision: &Revision,
-    limits: &DecodeLimits,
+    body: Body,
+    revision: &Arc<Revision>,
+    limits: DecodeLimits,
 ) -> Result<Batch, ApiError> {
-    match media_type(headers).as_deref() {
-        None | Some("application/json" | "application/x-www-form-urlencoded" | "") => {
-            Ok(rows::decode(revision.input(), bytes, limits)?.batch)
-        }
-        Some("text/csv") => Ok(csv::decode(revision.input(), bytes, limits)?),
-        Some(other) => Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "media-type",
-            format!(
+    let is_csv = match Form::of_body(headers) {
+        Ok(Form::Json) => false,
+        Ok(Form::Csv) => true,
+        _ => {
+            let message = format!(
                 "this route takes application/json and text/csv, not `{}`",
-                other.escape_debug()
-            ),
-        )),
-    }
+                media_type(headers).unwrap_or_default().escape_debug()
+            );
+            body::discard(headers, body).await;
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "media-type",
+                message,
+            ));
+        }
+    };
+    let bytes = body::read(headers, body, body::PREDICT_BYTES_MAX).await?;
+    let schema = Arc::clone(revision.input());
+    let size = bytes.len();
+    let decode = move || match is_csv {
+        true => csv::decode(&schema, &bytes, &limits),
+        false => rows::decode(&schema, &bytes, &limits).map(|rows| rows.batch),
+    };
+    Ok(sized(context, caller.tenant(), size, decode).await?)
 }

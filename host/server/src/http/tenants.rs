@@ -1,12 +1,15 @@
 //! `/v1/tenants` and `/v1/whoami`.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use caisson_access::{Access, AccessError, NewTenant, Quotas, Settings, TenantRecord};
-use caisson_registry::TenantId;
-use serde_json::json as value;
+use caisson_access::{Access, AccessError, NewTenant, Quotas, Role, Settings, TenantRecord};
+use caisson_registry::{TenantId, Usage};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::auth::Caller;
 use super::error::ApiError;
@@ -16,24 +19,50 @@ use super::{Context, blocking, body, json, read_json};
 /// Who the caller's key is.
 pub(crate) async fn whoami(caller: Caller) -> Response {
     let principal = caller.principal();
-    let body = value!({
-        "tenant": caller.tenant(),
-        "key": {
-            "id": principal.key_id(),
-            "name": principal.key_name(),
-            "role": principal.role(),
-            "deployments": principal.deployments(),
+    let body = Whoami {
+        tenant: caller.tenant(),
+        key: OwnKey {
+            id: principal.key_id(),
+            name: principal.key_name(),
+            role: principal.role(),
+            deployments: principal.deployments(),
         },
-        "operator": caller.is_operator(),
-    });
+        operator: caller.is_operator(),
+    };
     json(StatusCode::OK, &body)
+}
+
+/// Who a key is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Whoami<'a> {
+    tenant: &'a TenantId,
+    key: OwnKey<'a>,
+    /// Is it one of the platform's operators?
+    operator: bool,
+}
+
+/// The key itself.
+#[derive(Serialize, JsonSchema)]
+struct OwnKey<'a> {
+    /// The public part of its text.
+    id: &'a str,
+    name: &'a str,
+    role: Role,
+    /// The only deployments that it is for.
+    deployments: Option<&'a BTreeSet<String>>,
 }
 
 /// Every tenant.
 pub(crate) async fn list(State(context): State<Context>) -> Result<Response, ApiError> {
     let access = context.app.access.clone();
     let tenants = blocking(move || access.tenants()).await??;
-    Ok(json(StatusCode::OK, &value!({ "tenants": tenants })))
+    Ok(json(StatusCode::OK, &TenantList { tenants }))
+}
+
+/// Every tenant.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TenantList {
+    tenants: Vec<TenantRecord>,
 }
 
 /// Make a tenant.
@@ -129,10 +158,19 @@ pub(crate) async fn delete(
         Ok::<_, ApiError>(caisson_registry::forget(&store, &gone)?)
     })
     .await??;
-    Ok(json(
-        StatusCode::OK,
-        &value!({ "id": tenant, "result": "deleted" }),
-    ))
+    let body = Deleted {
+        id: tenant,
+        result: "deleted",
+    };
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// A tenant that is gone.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletedTenant")]
+pub(crate) struct Deleted {
+    id: TenantId,
+    result: &'static str,
 }
 
 /// What a tenant may use, and what it does use.
@@ -144,14 +182,28 @@ pub(crate) async fn usage(
     let meter = context.app.meters.of(&tenant);
     let (store, owner) = (context.app.store.clone(), tenant.clone());
     let usage = blocking(move || caisson_registry::usage(&store, &owner)).await??;
-    let body = value!({
-        "quotas": state.quotas(),
-        "usage": usage,
-        "requests_in_progress": state.requests_in_progress(),
-        "memory_bytes": meter.memory_bytes(),
-        "cpu_seconds": meter.cpu_ns() as f64 / 1e9,
-    });
+    let body = UsageBody {
+        quotas: &state.quotas(),
+        usage,
+        requests_in_progress: state.requests_in_progress(),
+        memory_bytes: meter.memory_bytes(),
+        cpu_seconds: meter.cpu_ns() as f64 / 1e9,
+    };
     Ok(json(StatusCode::OK, &body))
+}
+
+/// What a tenant may use, and what it does use.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TenantUsage")]
+pub(crate) struct UsageBody<'a> {
+    /// Those that apply: its own, and the host's where it has none.
+    quotas: &'a Quotas,
+    usage: Usage,
+    requests_in_progress: u64,
+    /// Of running sandboxed instances.
+    memory_bytes: usize,
+    /// Of sandboxed code, since the server's start.
+    cpu_seconds: f64,
 }
 
 /// Change a tenant's record, and tell the sandbox.

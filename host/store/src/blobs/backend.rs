@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::time::SystemTime;
 
+use super::bucket::Bucket;
 use super::folder::{Folder, Temporary};
 use crate::{BlobInfo, Digest, StoreError};
 
@@ -25,6 +26,18 @@ pub enum BlobBackend {
 }
 
 impl BlobBackend {
+    /// Check what can be checked without asking anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BlobsUrl`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Local => Ok(()),
+            Self::Url { url, options } => Bucket::open(url, options).map(|_| ()),
+        }
+    }
+
     /// As it is written down in a data folder.
     pub(crate) fn place(&self) -> String {
         match self {
@@ -104,8 +117,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Keep what the file holds; it is durable when this returns.
     fn keep(&self, temporary: Temporary, blob: &BlobInfo) -> Result<(), StoreError>;
 
-    /// How many bytes a blob of this digest has; none where there is none.
-    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError>;
+    /// What a listing has of the blob of this digest; none where there is none.
+    fn look(&self, digest: &Digest) -> Result<Option<Listed>, StoreError>;
 
     /// A blob's file in the folder, and its size; fetched where it isn't there yet. It stays there for
     /// some minutes.

@@ -275,10 +275,14 @@ impl Bucket {
     }
 
     /// The size of a blob; none where there is none.
-    pub(crate) fn size_of(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    pub(crate) fn look(&self, digest: &Digest) -> Result<Option<Listed>, StoreError> {
         let (store, path) = (Arc::clone(&self.store), self.path(digest));
         match self.wait(async move { store.head(&path).await })? {
-            Ok(meta) => Ok(Some(meta.size)),
+            Ok(meta) => Ok(Some(Listed {
+                digest: *digest,
+                size: meta.size,
+                written: meta.last_modified.into(),
+            })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(self.error("look into", &e)),
         }

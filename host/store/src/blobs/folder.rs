@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::backend::{Backend, Listed};
@@ -18,6 +19,8 @@ use crate::{BlobInfo, Digest, StoreError, layout, space};
 pub(crate) struct Folder {
     dir: PathBuf,
     reserve_bytes: u64,
+    /// Read while a blob is given its name, written while one is removed.
+    pub(crate) keeping: RwLock<()>,
 }
 
 impl Folder {
@@ -27,6 +30,7 @@ impl Folder {
         let folder = Self {
             dir: dir.to_path_buf(),
             reserve_bytes,
+            keeping: RwLock::default(),
         };
         layout::create_dir_durably(&folder.root())?;
         let temporary = folder.temporary_dir();
@@ -162,8 +166,13 @@ impl Backend for Folder {
         layout::sync_parent(&path)
     }
 
-    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        Ok(self.file(digest)?.map(|(_, size)| size))
+    fn look(&self, digest: &Digest) -> Result<Option<Listed>, StoreError> {
+        let path = self.path_of(digest);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(listed(*digest, &path, &metadata)?)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io("read", &path, e)),
+        }
     }
 
     fn open(&self, digest: &Digest) -> Result<(File, u64), StoreError> {
@@ -178,20 +187,22 @@ impl Backend for Folder {
     }
 
     fn visit(&self, each: &mut dyn FnMut(Listed) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        self.visit_files(|digest, path, metadata| {
-            each(Listed {
-                digest,
-                size: metadata.len(),
-                written: metadata
-                    .modified()
-                    .map_err(|e| StoreError::io("read the age of", path, e))?,
-            })
-        })
+        self.visit_files(|digest, path, metadata| each(listed(digest, path, metadata)?))
     }
 
     fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
         self.remove_file(digest)
     }
+}
+
+fn listed(digest: Digest, path: &Path, metadata: &fs::Metadata) -> Result<Listed, StoreError> {
+    Ok(Listed {
+        digest,
+        size: metadata.len(),
+        written: metadata
+            .modified()
+            .map_err(|e| StoreError::io("read the age of", path, e))?,
+    })
 }
 
 /// A file that is being written. Dropped before it has its name, it is removed.

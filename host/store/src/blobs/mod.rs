@@ -127,7 +127,7 @@ impl Blobs {
     ///
     /// Those of the operating system and the object store.
     pub fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.0.size(digest)?.is_some())
+        Ok(self.0.look(digest)?.is_some())
     }
 
     /// How many bytes a blob has. They are not checked.
@@ -136,10 +136,13 @@ impl Blobs {
     ///
     /// [`StoreError::BlobMissing`]; those of the operating system and the object store.
     pub fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
-        self.0.size(digest)?.ok_or_else(|| StoreError::BlobMissing {
-            digest: *digest,
-            path: self.0.folder().path_of(digest),
-        })
+        match self.0.look(digest)? {
+            Some(listed) => Ok(listed.size),
+            None => Err(StoreError::BlobMissing {
+                digest: *digest,
+                path: self.0.folder().path_of(digest),
+            }),
+        }
     }
 
     /// A blob's bytes, checked.
@@ -217,20 +220,31 @@ impl Blobs {
         }
     }
 
-    /// Remove the blobs that are not in `named` and that were written longer ago than `grace`.
+    /// Remove the blobs that are not in `named` and that were written longer ago than `grace`. Blobs may
+    /// be written meanwhile: one that is written again at this moment stays.
     pub(crate) fn sweep(&self, named: &HashSet<Digest>, grace: Duration) -> Result<SweepReport, StoreError> {
         let mut report = SweepReport::default();
         let now = SystemTime::now();
+        // A clock that went backwards, or is behind the object store's, makes a blob young.
+        let young = |blob: &Listed| now.duration_since(blob.written).unwrap_or_default() < grace;
         self.0.visit(&mut |blob: Listed| {
-            // A clock that went backwards, or is behind the object store's, makes a blob young.
-            let age = now.duration_since(blob.written).unwrap_or_default();
-            if named.contains(&blob.digest) || age < grace {
+            if named.contains(&blob.digest) || young(&blob) {
                 report.kept += 1;
                 return Ok(());
             }
-            self.0.remove(&blob.digest)?;
-            report.removed += 1;
-            report.removed_bytes += blob.size;
+            // Who keeps a blob at this moment may keep this one. The next sweep comes by again.
+            let Ok(_alone) = self.0.folder().keeping.try_write() else {
+                report.kept += 1;
+                return Ok(());
+            };
+            match self.0.look(&blob.digest)? {
+                Some(still) if !young(&still) => {
+                    self.0.remove(&blob.digest)?;
+                    report.removed += 1;
+                    report.removed_bytes += blob.size;
+                }
+                _ => report.kept += 1,
+            }
             Ok(())
         })?;
         Ok(report)

@@ -76,7 +76,7 @@ impl Remote {
             digest: *digest,
             path: self.bucket.place_of(digest),
         };
-        let size = self.bucket.size_of(digest)?.ok_or_else(missing)?;
+        let size = self.bucket.look(digest)?.ok_or_else(missing)?.size;
         self.make_room(size)?;
         self.copies.require_room(size)?;
         let mut temporary = self.copies.temporary()?;
@@ -140,8 +140,8 @@ impl Backend for Remote {
         Ok(())
     }
 
-    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        self.bucket.size_of(digest)
+    fn look(&self, digest: &Digest) -> Result<Option<Listed>, StoreError> {
+        self.bucket.look(digest)
     }
 
     fn open(&self, digest: &Digest) -> Result<(File, u64), StoreError> {

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::backend::Backend;
 use super::folder::Temporary;
-use crate::{BlobInfo, Digest, StoreError};
+use crate::{BlobInfo, Digest, StoreError, read_lock};
 
 /// Bytes between two looks at the free space of the disk.
 const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
@@ -78,6 +78,7 @@ impl BlobWriter {
             digest: Digest::from_hasher(self.hasher),
             size: self.size,
         };
+        let _no_removal = read_lock(&self.backend.folder().keeping);
         self.backend.keep(self.temporary, &blob)?;
         Ok(blob)
     }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_data::{DataType, DecodeLimits, Schema};
 use caisson_serving::{DeploymentSpec, Revision};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::auth::Caller;
@@ -15,8 +16,8 @@ use super::super::{Context, json};
 use super::Named;
 
 /// A deployment as `config.pbtxt` would have it.
-#[derive(Serialize)]
-pub(crate) struct Config<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelConfig<'a> {
     pub(crate) name: &'a str,
     pub(crate) platform: &'static str,
     pub(crate) backend: &'static str,
@@ -24,28 +25,28 @@ pub(crate) struct Config<'a> {
     /// Rows that one request may have, which is what clients take it for; how many go through the
     /// stages together is `dynamic_batching`'s own.
     pub(crate) max_batch_size: usize,
-    pub(crate) input: Vec<Tensor<'a>>,
-    pub(crate) output: Vec<Tensor<'a>>,
+    pub(crate) input: Vec<ConfigTensor<'a>>,
+    pub(crate) output: Vec<ConfigTensor<'a>>,
     /// Absent where requests never share a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dynamic_batching: Option<DynamicBatching<'a>>,
 }
 
 /// Which versions serve.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct VersionPolicy {
-    pub(crate) specific: Specific,
+    pub(crate) specific: ServedVersions,
 }
 
 /// These.
-#[derive(Serialize)]
-pub(crate) struct Specific {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ServedVersions {
     pub(crate) versions: [u64; 1],
 }
 
 /// An input or output.
-#[derive(Serialize)]
-pub(crate) struct Tensor<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ConfigTensor<'a> {
     pub(crate) name: &'a str,
     pub(crate) data_type: &'static str,
     /// Without the rows.
@@ -54,7 +55,7 @@ pub(crate) struct Tensor<'a> {
 }
 
 /// How requests share runs.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct DynamicBatching<'a> {
     pub(crate) preferred_batch_size: &'a [u32],
     pub(crate) max_queue_delay_microseconds: u64,
@@ -78,10 +79,10 @@ impl<'a> DynamicBatching<'a> {
     }
 }
 
-fn tensors(schema: &Schema) -> Vec<Tensor<'_>> {
+fn tensors(schema: &Schema) -> Vec<ConfigTensor<'_>> {
     let fields = schema.fields().iter();
     fields
-        .map(|field| Tensor {
+        .map(|field| ConfigTensor {
             name: &field.name,
             data_type: triton_type(field.data_type),
             dims: &field.shape,
@@ -110,13 +111,13 @@ fn triton_type(data_type: DataType) -> &'static str {
 }
 
 /// The configuration of a revision.
-pub(crate) fn config(revision: &Revision) -> Config<'_> {
-    Config {
+pub(crate) fn config(revision: &Revision) -> ModelConfig<'_> {
+    ModelConfig {
         name: revision.name(),
         platform: "caisson_pipeline",
         backend: "caisson",
         version_policy: VersionPolicy {
-            specific: Specific {
+            specific: ServedVersions {
                 versions: [revision.number()],
             },
         },

@@ -12,13 +12,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use caisson_data::oip::{self, InferRequest, ResponseHead};
-use caisson_data::{DecodeLimits, oip_binary};
-use caisson_serving::Revision;
+use caisson_data::{DecodeError, DecodeLimits, Schema, oip_binary};
 
 use super::super::auth::Caller;
 use super::super::error::ApiError;
 use super::super::extract::Path;
-use super::super::{Context, body, encoding};
+use super::super::{Context, body, encoding, sized};
 use super::Named;
 use super::parameters::Parameters;
 
@@ -33,14 +32,17 @@ pub(crate) async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let revision = context.named(caller.tenant(), &named)?;
-    let meter = context.app.meters.of(caller.tenant());
-    let sent = body::read(&headers, body, body::PREDICT_BYTES_MAX).await?;
-    let bytes = encoding::decode(&headers, sent, body::PREDICT_BYTES_MAX, &meter).await?;
+    let (tenant, limit) = (caller.tenant(), body::PREDICT_BYTES_MAX);
+    let revision = context.named(tenant, &named)?;
+    let sent = body::read(&headers, body, limit).await?;
+    let bytes = encoding::decode(&headers, sent, limit, &context, tenant).await?;
 
     let start = Instant::now();
-    let request = decode(&revision, &headers, &bytes)?;
-    drop(bytes);
+    let (length, schema) = (json_length(&headers)?, Arc::clone(revision.input()));
+    let request = sized(&context, tenant, bytes.len(), move || {
+        decode(&schema, length, &bytes)
+    })
+    .await?;
     // Before the work: what can't be answered needs no prediction.
     let parameters = Parameters::of(&request)?;
     let outputs = request.choose_outputs(revision.output())?;
@@ -48,16 +50,18 @@ pub(crate) async fn infer(
     let prediction = revision.predict(request.batch, parameters.options).await?;
 
     let start = Instant::now();
-    let version = revision.number().to_string();
-    let head = ResponseHead {
-        model_name: revision.name(),
-        model_version: Some(&version),
-        id: request.id.as_deref(),
-    };
-    let encoded = oip::encode_response(&head, &prediction.batch, &outputs, parameters.nan);
-    drop(prediction);
+    let (id, answering) = (request.id, Arc::clone(&revision));
+    let encoded = sized(&context, tenant, prediction.batch.byte_len(), move || {
+        let head = ResponseHead {
+            model_name: answering.name(),
+            model_version: Some(&answering.number().to_string()),
+            id: id.as_deref(),
+        };
+        oip::encode_response(&head, &prediction.batch, &outputs, parameters.nan)
+    })
+    .await;
     revision.statistics().encoded(start.elapsed());
-    let (body, coding) = encoding::encode(&headers, encoded.body, &meter).await?;
+    let (body, coding) = encoding::encode(&headers, encoded.body, &context, tenant).await?;
 
     let mut response = (StatusCode::OK, body).into_response();
     let into = response.headers_mut();
@@ -75,13 +79,14 @@ pub(crate) async fn infer(
     Ok(response)
 }
 
-fn decode(revision: &Arc<Revision>, headers: &HeaderMap, bytes: &[u8]) -> Result<InferRequest, ApiError> {
-    let (schema, limits) = (revision.input(), DecodeLimits::default());
-    Ok(match json_length(headers)? {
-        None => oip::decode_request(schema, bytes, &limits)?,
-        Some(0) => oip_binary::decode_raw(schema, bytes, &limits)?,
-        Some(length) => oip_binary::decode_request(schema, bytes, length, &limits)?,
-    })
+/// What a body says whose JSON part has this length; `None`: all of it.
+fn decode(schema: &Arc<Schema>, json: Option<usize>, bytes: &[u8]) -> Result<InferRequest, DecodeError> {
+    let limits = DecodeLimits::default();
+    match json {
+        None => oip::decode_request(schema, bytes, &limits),
+        Some(0) => oip_binary::decode_raw(schema, bytes, &limits),
+        Some(length) => oip_binary::decode_request(schema, bytes, length, &limits),
+    }
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {

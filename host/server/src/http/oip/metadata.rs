@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_data::{Field, Schema};
 use caisson_serving::Revision;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::auth::Caller;
@@ -29,7 +30,7 @@ const EXTENSIONS: [&str; 6] = [
 ];
 
 /// What a server says of itself.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct ServerMetadata {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
@@ -49,7 +50,7 @@ pub(crate) async fn server() -> Response {
 }
 
 /// What clients learn of a deployment before they call it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct ModelMetadata<'a> {
     pub(crate) name: &'a str,
     pub(crate) versions: [String; 1],
@@ -72,7 +73,7 @@ impl<'a> ModelMetadata<'a> {
 }
 
 /// An input or output.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct TensorMetadata<'a> {
     pub(crate) name: &'a str,
     pub(crate) datatype: &'static str,
@@ -106,8 +107,8 @@ pub(crate) async fn model(
     Ok(json(StatusCode::OK, &ModelMetadata::of(&revision)))
 }
 
-#[derive(Serialize)]
-struct ModelReady<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ModelReady<'a> {
     name: &'a str,
     ready: bool,
 }

@@ -7,28 +7,29 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use caisson_serving::RepositoryState;
+use caisson_serving::{RepositoryState, UNLOADED};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::auth::Caller;
 use super::super::error::ApiError;
 use super::super::extract::Path;
-use super::super::{Context, body, json};
+use super::super::{Context, body, json, json_object};
 
 /// The parameter of Triton's unload for ensembles. A deployment's stages are its own, so there is
 /// nothing else to unload.
 const UNLOAD_DEPENDENTS: &str = "unload_dependents";
 
-#[derive(Deserialize, Default)]
-struct IndexQuery {
+#[derive(Deserialize, Default, JsonSchema)]
+pub(crate) struct RepositoryQuery {
     /// Only what serves.
     #[serde(default)]
     ready: bool,
 }
 
-#[derive(Serialize)]
-struct Entry {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RepositoryModel {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
@@ -43,14 +44,14 @@ pub(crate) async fn index(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let query: IndexQuery = read(&headers, body).await?;
-    let entries: Vec<Entry> = context
+    let query: RepositoryQuery = read(&headers, body).await?;
+    let entries: Vec<RepositoryModel> = context
         .app
         .serving
         .repository_index(caller.tenant())
         .into_iter()
         .filter(|entry| !query.ready || entry.state == RepositoryState::Ready)
-        .map(|entry| Entry {
+        .map(|entry| RepositoryModel {
             name: entry.name,
             version: entry.version.map(|number| number.to_string()),
             state: entry.state,
@@ -60,8 +61,9 @@ pub(crate) async fn index(
     Ok(json(StatusCode::OK, &entries))
 }
 
-#[derive(Deserialize, Default)]
-struct Wish {
+#[derive(Deserialize, Default, JsonSchema)]
+pub(crate) struct RepositoryRequest {
+    /// Of an unload, `unload_dependents`; of a load, none.
     #[serde(default)]
     parameters: Map<String, Value>,
 }
@@ -74,14 +76,16 @@ pub(crate) async fn load(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let wish: Wish = read(&headers, body).await?;
+    let wish: RepositoryRequest = read(&headers, body).await?;
     check_load(wish.parameters.keys())?;
     let revision = context.app.serving.load_again(caller.tenant(), &name).await?;
-    let version = revision.number().to_string();
-    Ok(json(
-        StatusCode::OK,
-        &serde_json::json!({"name": name, "version": version, "state": RepositoryState::Ready}),
-    ))
+    let body = RepositoryModel {
+        name,
+        version: Some(revision.number().to_string()),
+        state: RepositoryState::Ready,
+        reason: String::new(),
+    };
+    Ok(json(StatusCode::OK, &body))
 }
 
 /// Take a deployment out of service.
@@ -92,13 +96,16 @@ pub(crate) async fn unload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let wish: Wish = read(&headers, body).await?;
+    let wish: RepositoryRequest = read(&headers, body).await?;
     check_unload(wish.parameters.keys())?;
     context.app.serving.unload(caller.tenant(), &name).await?;
-    Ok(json(
-        StatusCode::OK,
-        &serde_json::json!({"name": name, "state": RepositoryState::Unavailable}),
-    ))
+    let body = RepositoryModel {
+        name,
+        version: None,
+        state: RepositoryState::Unavailable,
+        reason: UNLOADED.to_owned(),
+    };
+    Ok(json(StatusCode::OK, &body))
 }
 
 /// Refuse parameters of a load, of which there are none here.
@@ -147,5 +154,5 @@ async fn read<T: serde::de::DeserializeOwned + Default>(
     if bytes.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&bytes).map_err(|e| ApiError::bad_request("bad-body", format!("the body: {e}")))
+    json_object(&bytes).map_err(|why| ApiError::bad_request("bad-body", format!("the body: {why}")))
 }

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_serving::{Revision, Spent};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::auth::Caller;
@@ -12,13 +13,13 @@ use super::super::extract::Path;
 use super::super::{Context, json};
 use super::Named;
 
-#[derive(Serialize)]
-struct Answer {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct StatisticsAnswer {
     model_stats: Vec<ModelStatistics>,
 }
 
 /// What one deployment has done.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct ModelStatistics {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -34,7 +35,7 @@ pub(crate) struct ModelStatistics {
 }
 
 /// Where the time went.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct InferenceStatistics {
     pub(crate) success: Spent,
     pub(crate) fail: Spent,
@@ -42,7 +43,7 @@ pub(crate) struct InferenceStatistics {
     pub(crate) compute_input: Spent,
     pub(crate) compute_infer: Spent,
     pub(crate) compute_output: Spent,
-    /// Nothing is answered from a cache.
+    /// Answers that were kept, where the deployment keeps any.
     pub(crate) cache_hit: Spent,
     pub(crate) cache_miss: Spent,
 }
@@ -64,8 +65,8 @@ impl ModelStatistics {
                 compute_input: read.input,
                 compute_infer: read.run,
                 compute_output: read.output,
-                cache_hit: Spent::default(),
-                cache_miss: Spent::default(),
+                cache_hit: read.hit,
+                cache_miss: read.miss,
             },
             batch_stats: [],
         }
@@ -79,7 +80,7 @@ pub(crate) async fn show(
     Path(named): Path<Named>,
 ) -> Result<Response, ApiError> {
     let revision = context.named(caller.tenant(), &named)?;
-    let body = Answer {
+    let body = StatisticsAnswer {
         model_stats: vec![ModelStatistics::of(&revision)],
     };
     Ok(json(StatusCode::OK, &body))
@@ -92,5 +93,5 @@ pub(crate) async fn all(State(context): State<Context>, caller: Caller) -> Respo
         .iter()
         .map(|revision| ModelStatistics::of(revision))
         .collect();
-    json(StatusCode::OK, &Answer { model_stats })
+    json(StatusCode::OK, &StatisticsAnswer { model_stats })
 }

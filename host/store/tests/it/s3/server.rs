@@ -111,7 +111,7 @@ pub(super) fn options(url: &str, endpoint: &str) -> Options {
 
 /// The folder of the installed server; installed where it isn't yet, by one process at a time.
 fn installed() -> PathBuf {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/s3/requirements.txt");
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/tests/it/s3/requirements.txt");
     let text = fs::read(&requirements).unwrap();
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(tmp).unwrap();
