@@ -150,12 +150,6 @@ impl ApiError {
         self.status
     }
 
-    /// Its sentence.
-    #[cfg(test)]
-    pub(crate) fn message(&self) -> &str {
-        &self.body.error
-    }
-
     /// Its code.
     pub(crate) fn code(&self) -> &'static str {
         self.body.code
