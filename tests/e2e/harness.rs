@@ -75,6 +75,20 @@ pub struct Keyed {
     key: Option<String>,
 }
 
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Bytes {
+    pub status: u16,
+    headers: ureq::http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Bytes {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -338,6 +352,11 @@ impl Keyed {
         self.post(path, "application/json", body.to_string().as_bytes())
     }
 
+    /// A POST with these headers and no others, and whatever comes back.
+    pub fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Bytes {
+        read(self.request("POST", path, headers, body))
+    }
+
     /// A body that isn't JSON.
     pub fn text(&self, path: &str) -> String {
         let mut response = self.request("GET", path, &[], &[]);
@@ -432,21 +451,31 @@ impl Keyed {
 
 type Response = ureq::http::Response<ureq::Body>;
 
-fn answer(mut response: Response) -> Answer {
-    let status = response.status().as_u16();
-    let headers = response.headers().clone();
+fn read(mut response: Response) -> Bytes {
+    Bytes {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap(),
+    }
+}
+
+fn answer(response: Response) -> Answer {
+    let Bytes {
+        status,
+        headers,
+        body,
+    } = read(response);
     let content_type = headers
         .get("content-type")
         .map(|v| v.to_str().unwrap().to_owned())
         .unwrap_or_default();
-    let bytes = response
-        .body_mut()
-        .with_config()
-        .limit(1 << 30)
-        .read_to_vec()
-        .unwrap();
-    let body = serde_json::from_slice(&bytes)
-        .unwrap_or_else(|e| panic!("{status}: {e}: {}", String::from_utf8_lossy(&bytes)));
+    let body = serde_json::from_slice(&body)
+        .unwrap_or_else(|e| panic!("{status}: {e}: {}", String::from_utf8_lossy(&body)));
     Answer {
         status,
         content_type,

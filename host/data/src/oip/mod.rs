@@ -46,6 +46,8 @@ const CONTENT_TYPE: &str = "content_type";
 const BASE64: &str = "base64";
 /// The parameter of a tensor that lies behind the JSON: its length in bytes.
 const BINARY_DATA_SIZE: &str = "binary_data_size";
+/// The parameter of a request whose outputs are to be binary.
+pub(crate) const BINARY_DATA_OUTPUT: &str = "binary_data_output";
 
 /// How NaN and infinities are written in JSON, which has no such numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,7 +102,7 @@ impl InferRequest {
     /// An output that the schema doesn't have, or that is asked for twice.
     pub fn choose_outputs(&self, schema: &Schema) -> Result<Vec<OutputChoice>, DecodeError> {
         let flag = |parameters: &Map<String, Value>, name| parameters.get(name).and_then(Value::as_bool);
-        let default = flag(&self.parameters, "binary_data_output").unwrap_or(false);
+        let default = flag(&self.parameters, BINARY_DATA_OUTPUT).unwrap_or(false);
         if self.outputs.is_empty() {
             return Ok((0..schema.len())
                 .map(|column| OutputChoice {

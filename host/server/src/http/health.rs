@@ -47,7 +47,7 @@ pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): M
     let waits = |state: &LoadState| match state {
         LoadState::Loading => true,
         LoadState::Failed(_) => context.app.ready == ReadyPolicy::All,
-        LoadState::Ready => false,
+        LoadState::Ready | LoadState::Unloaded(_) | LoadState::Reloading => false,
     };
     let ready = !draining && !states.values().any(waits);
     let sees = |tenant: &TenantId| {
@@ -58,7 +58,7 @@ pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): M
     };
     let waiting = states
         .values()
-        .filter(|state| **state != LoadState::Ready)
+        .filter(|state| matches!(state, LoadState::Loading | LoadState::Failed(_)))
         .count();
     let deployments = states
         .into_iter()
@@ -67,7 +67,7 @@ pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): M
             let why = match state {
                 LoadState::Loading => "loading".to_owned(),
                 LoadState::Failed(reason) => format!("failed: {reason}"),
-                LoadState::Ready => return None,
+                LoadState::Ready | LoadState::Unloaded(_) | LoadState::Reloading => return None,
             };
             Some((format!("{tenant}/{name}"), why))
         })

@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod body;
 mod deployments;
+mod encoding;
 mod error;
 mod extract;
 mod health;
@@ -125,15 +126,23 @@ pub(crate) fn routes() -> Vec<Route> {
         };
     }
     routes! {
-        "/v2" { get Public => oip::server_metadata }
+        "/v2" { get Public => oip::metadata::server }
         "/v2/health/live" { get Public => health::live }
         "/v2/health/ready" { get Known => health::ready }
-        "/v2/models/{name}" { get On(A::DeploymentRead) => oip::model_metadata }
-        "/v2/models/{name}/versions/{version}" { get On(A::DeploymentRead) => oip::version_metadata }
-        "/v2/models/{name}/ready" { get On(A::DeploymentRead) => oip::model_ready }
-        "/v2/models/{name}/versions/{version}/ready" { get On(A::DeploymentRead) => oip::version_ready }
-        "/v2/models/{name}/infer" { post On(A::DeploymentPredict) => oip::infer }
-        "/v2/models/{name}/versions/{version}/infer" { post On(A::DeploymentPredict) => oip::infer_version }
+        "/v2/models/stats" { get On(A::DeploymentList) => oip::statistics::all }
+        "/v2/models/{name}" { get On(A::DeploymentRead) => oip::metadata::model }
+        "/v2/models/{name}/ready" { get On(A::DeploymentRead) => oip::metadata::ready }
+        "/v2/models/{name}/config" { get On(A::DeploymentRead) => oip::config::show }
+        "/v2/models/{name}/stats" { get On(A::DeploymentRead) => oip::statistics::show }
+        "/v2/models/{name}/infer" { post On(A::DeploymentPredict) => oip::infer::infer }
+        "/v2/models/{name}/versions/{version}" { get On(A::DeploymentRead) => oip::metadata::model }
+        "/v2/models/{name}/versions/{version}/ready" { get On(A::DeploymentRead) => oip::metadata::ready }
+        "/v2/models/{name}/versions/{version}/config" { get On(A::DeploymentRead) => oip::config::show }
+        "/v2/models/{name}/versions/{version}/stats" { get On(A::DeploymentRead) => oip::statistics::show }
+        "/v2/models/{name}/versions/{version}/infer" { post On(A::DeploymentPredict) => oip::infer::infer }
+        "/v2/repository/index" { post On(A::DeploymentList) => oip::repository::index }
+        "/v2/repository/models/{name}/load" { post On(A::DeploymentLoad) => oip::repository::load }
+        "/v2/repository/models/{name}/unload" { post On(A::DeploymentUnload) => oip::repository::unload }
         "/v1/whoami" { get AnyKey => tenants::whoami }
         "/v1/plugins" { get On(A::PluginList) => plugins::list, post Asks(A::PluginPush) => plugins::push }
         "/v1/plugins/{name}" { get On(A::PluginRead) => plugins::versions }

@@ -34,6 +34,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
+use crate::statistics::Statistics;
 use queue::{Now, Queue, Rules, Waiting};
 
 pub use spec::{BatchingSpec, QueueSpec};
@@ -66,6 +67,8 @@ pub(crate) struct Counts {
     pub(crate) split: metrics::Counter,
     /// Requests that were refused because the queue was full or their time was over.
     pub(crate) refused: metrics::Counter,
+    /// What the revision's own statistics are.
+    pub(crate) statistics: Arc<Statistics>,
 }
 
 /// The queue and the runs of one revision.
@@ -287,6 +290,7 @@ impl Batcher {
         let now = Instant::now();
         for waiting in &group {
             self.counts.waited.record(now - waiting.since);
+            self.counts.statistics.waited(now - waiting.since);
         }
         let rows = group.iter().map(|w| w.rows).sum::<usize>();
         self.counts.rows.record(rows as f64);

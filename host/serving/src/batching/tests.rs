@@ -49,6 +49,7 @@ fn batcher(rules: Rules, runners: usize, run: Run) -> Arc<Batcher> {
         waited: metrics::Histogram::noop(),
         split: metrics::Counter::noop(),
         refused: metrics::Counter::noop(),
+        statistics: Arc::default(),
     };
     Batcher::new(rules, runners, run, counts)
 }
