@@ -254,14 +254,18 @@ impl Revision {
     }
 
     async fn run(&self, batch: Batch, options: CallOptions) -> Result<Prediction, ServingError> {
-        if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
+        let rows = batch.rows();
+        if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(rows)) {
             return self.run_with_others(batcher, batch, options).await;
         }
-        let start = Instant::now();
-        let pipeline = Arc::clone(&self.pipeline);
+        let (pipeline, started) = (Arc::clone(&self.pipeline), Instant::now());
         let call = async move { pipeline.predict(batch).await };
         let result = self.sandbox.fair(&self.meter, call).await;
-        self.statistics.ran(start.elapsed());
+        let took = started.elapsed();
+        self.statistics.ran(took);
+        if let (Some(batcher), Ok(_)) = (&self.batcher, &result) {
+            batcher.note_alone(rows, took);
+        }
         result
     }
 

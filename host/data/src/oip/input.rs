@@ -105,7 +105,7 @@ impl<'a> Inputs<'a> {
                         let shape = self.check(field, datatype, shape)?;
                         self.data(reader, index, field, &shape, None)?;
                     }
-                    _ => input.data = Some(reader.skip()?),
+                    _ => input.data = Some(reader.skip_list()?),
                 }
             }
             // Unknown members are for others to understand.

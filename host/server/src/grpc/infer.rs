@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use caisson_data::oip::{InferRequest, OutputChoice, RequestedOutput, check_id, decode_tensors};
 use caisson_data::{Batch, DecodeError, DecodeLimits, Schema};
+use caisson_registry::TenantId;
 use caisson_serving::Revision;
+use prost::Message as _;
 use serde_json::{Map, Value};
 
 use super::contents;
@@ -17,6 +19,7 @@ use super::proto::infer_parameter::ParameterChoice;
 use super::proto::{InferParameter, ModelInferRequest, ModelInferResponse};
 use crate::http::error::ApiError;
 use crate::http::oip::parameters::Parameters;
+use crate::http::{Context, sized};
 
 /// Predict for the tensors of a message.
 ///
@@ -25,13 +28,16 @@ use crate::http::oip::parameters::Parameters;
 /// What isn't right with the request, as over REST; what the revision fails with; an output whose type
 /// can't say that a value is missing.
 pub(super) async fn infer(
+    context: &Context,
+    tenant: &TenantId,
     revision: &Arc<Revision>,
     message: ModelInferRequest,
     limits: &DecodeLimits,
 ) -> Result<ModelInferResponse, ApiError> {
     let start = Instant::now();
     let is_raw = !message.raw_input_contents.is_empty();
-    let request = decode(revision.input(), message, limits)?;
+    let (size, schema, limits) = (message.encoded_len(), Arc::clone(revision.input()), *limits);
+    let request = sized(context, tenant, size, move || decode(&schema, message, &limits)).await?;
     // Before the work: what can't be answered needs no prediction.
     let parameters = Parameters::of(&request)?;
     let outputs = request.choose_outputs(revision.output())?;
@@ -45,7 +51,10 @@ pub(super) async fn infer(
         id: request.id.unwrap_or_default(),
         ..ModelInferResponse::default()
     };
-    encode(&mut answer, &prediction.batch, &outputs, is_raw)?;
+    let answer = sized(context, tenant, prediction.batch.byte_len(), move || {
+        encode(&mut answer, &prediction.batch, &outputs, is_raw).map(|()| answer)
+    })
+    .await?;
     revision.statistics().encoded(start.elapsed());
     Ok(answer)
 }

@@ -117,7 +117,7 @@ impl GrpcInferenceService for Inference {
             std::mem::take(&mut message.model_version),
         );
         let revision = self.revision(&caller, Action::DeploymentPredict, &named)?;
-        let answer = infer::infer(&revision, message, &self.limits).await?;
+        let answer = infer::infer(&self.context, caller.tenant(), &revision, message, &self.limits).await?;
         Ok(Response::new(answer))
     }
 
