@@ -4,6 +4,7 @@ mod alerting;
 mod app;
 mod cli;
 mod config;
+mod grpc;
 mod http;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ mod operation;
 mod ops;
 mod plugins;
 mod predict;
+mod repository;
 mod schemas;
 mod tenants;
 
@@ -36,6 +37,11 @@ const TOPICS: [Topic; 7] = [
         "predict",
         "Predictions: the Open Inference Protocol v2, and rows.",
         predict::operations,
+    ),
+    (
+        "repository",
+        "What serves: the Open Inference Protocol's configuration, statistics and model repository.",
+        repository::operations,
     ),
     (
         "deployments",
