@@ -122,6 +122,7 @@ impl Revision {
         let meter = parts.meters.of(tenant);
         let statistics = Arc::new(Statistics::default());
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
+        let sandboxed = !(pipeline.transforms.is_empty() && pipeline.post.is_empty());
         let batcher = rules.map(|rules| {
             let (sandbox, meter, pipeline) =
                 (parts.sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
@@ -138,7 +139,7 @@ impl Revision {
                 })
             });
             let counts = counts(&owner, &name, Arc::clone(&statistics));
-            Batcher::new(rules, runs_max(), run, counts)
+            Batcher::new(rules, runs_max(), sandboxed, run, counts)
         });
         let cache = built.spec.cache;
         let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
