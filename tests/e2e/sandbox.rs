@@ -91,7 +91,8 @@ fn a_neighbour_is_answered_while_a_plugin_loops() {
             scope.spawn(|| {
                 for _ in 0..5 {
                     let answer = server.post_json(&loops, &rows());
-                    assert_eq!(answer.status, 504, "{answer:?}");
+                    // Its own deadline, or the queue's behind the others that loop.
+                    assert!(matches!(answer.status, 503 | 504), "{answer:?}");
                 }
                 done.store(true, Ordering::SeqCst);
             });
@@ -116,7 +117,7 @@ fn a_log_flood_is_cut_and_counted() {
     server.push(&guest("hostile"));
     let route = hostile(&server, "floods", "log-flood");
     let answer = server.post_json(&route, &rows());
-    assert!(matches!(answer.status, 200 | 504), "{answer:?}");
+    assert!(matches!(answer.status, 200 | 503 | 504), "{answer:?}");
     let dropped = server
         .metrics()
         .lines()

@@ -127,6 +127,7 @@ impl Revision {
         let vitals = parts.vitals.of(tenant, &record.name);
         let statistics = Arc::new(Statistics::default());
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
+        let sandboxed = !(pipeline.transforms.is_empty() && pipeline.post.is_empty());
         let batcher = rules.map(|rules| {
             let (sandbox, meter, pipeline) =
                 (parts.sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
@@ -143,7 +144,7 @@ impl Revision {
                 })
             });
             let counts = counts(&owner, &name, Arc::clone(&vitals), Arc::clone(&statistics));
-            Batcher::new(rules, runs_max(), run, counts)
+            Batcher::new(rules, runs_max(), sandboxed, run, counts)
         });
         let cache = built.spec.cache;
         let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));

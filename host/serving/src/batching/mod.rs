@@ -49,7 +49,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(10);
 /// What queueing a request, waking its runner and waking it again cost: with runs of one request each,
 /// a model without stages (8 µs a run) took 42 µs a request through the queue and 25 µs without it, and
 /// one with two stages (30 µs a run) gains from about two requests a run on.
-const SHARING_NS: u64 = 15_000;
+const SHARING_NS: u64 = 25_000;
 /// Rows of a request whose time says what a run costs whatever is in it.
 const SMALL_ROWS: usize = 4;
 
@@ -84,6 +84,8 @@ pub(crate) struct Batcher {
     delayed: bool,
     /// The deployment's file says how runs are to be shared.
     asked_for: bool,
+    /// A run calls a plugin, which costs more than being queued whatever it is called with.
+    sandboxed: bool,
     /// What a small request takes by itself; `u64::MAX` until one has.
     alone_ns: AtomicU64,
     runners_max: usize,
@@ -111,12 +113,19 @@ impl std::fmt::Debug for Batcher {
 }
 
 impl Batcher {
-    /// At most `runners_max` runs at the same time.
-    pub(crate) fn new(rules: Rules, runners_max: usize, run: Run, counts: Counts) -> Arc<Self> {
+    /// At most `runners_max` runs at the same time; `sandboxed` says that they call plugins.
+    pub(crate) fn new(
+        rules: Rules,
+        runners_max: usize,
+        sandboxed: bool,
+        run: Run,
+        counts: Counts,
+    ) -> Arc<Self> {
         Arc::new(Self {
             rows_max: rules.rows_max,
             delayed: !rules.delay.is_zero(),
             asked_for: !rules.delay.is_zero() || !rules.preferred.is_empty() || rules.levels > 1,
+            sandboxed,
             alone_ns: AtomicU64::new(u64::MAX),
             state: Mutex::new(State {
                 queue: Queue::new(rules),
@@ -137,7 +146,7 @@ impl Batcher {
         if self.asked_for {
             return (1..=self.rows_max).contains(&rows);
         }
-        let pays = self.alone_ns.load(Ordering::Relaxed) >= SHARING_NS;
+        let pays = self.sandboxed || self.alone_ns.load(Ordering::Relaxed) >= SHARING_NS;
         pays && (1..=self.rows_max / 2).contains(&rows)
     }
 

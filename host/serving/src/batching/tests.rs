@@ -52,7 +52,7 @@ fn batcher(rules: Rules, runners: usize, run: Run) -> Arc<Batcher> {
         vitals: Arc::new(crate::vitals::Vitals::new(Instant::now())),
         statistics: Arc::default(),
     };
-    Batcher::new(rules, runners, run, counts)
+    Batcher::new(rules, runners, false, run, counts)
 }
 
 fn threads(n: usize) -> tokio::runtime::Runtime {
@@ -344,7 +344,7 @@ fn what_runs_in_no_time_is_not_queued() {
     plain.note_alone(1, Duration::from_millis(9));
     assert!(!plain.takes(1), "interrupted");
     for _ in 0..100 {
-        plain.note_alone(1, Duration::from_micros(60));
+        plain.note_alone(1, Duration::from_micros(80));
     }
     assert!(plain.takes(1) && plain.takes(32) && !plain.takes(33) && !plain.takes(0));
     let delay = Duration::from_millis(1);
