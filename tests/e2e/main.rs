@@ -21,6 +21,7 @@ mod harness;
 mod http_edges;
 mod limits;
 mod operation;
+mod prediction_log;
 mod restart;
 mod sandbox;
 mod sdk_readme;

@@ -14,6 +14,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use caisson_data::{Batch, Schema};
 use caisson_inference::Model;
+use caisson_predictions::Predictions;
 use caisson_registry::{
     AliasChange, DeploymentStore, ModelRecord, Models, NewRevision, Origin, Plugins, RegistryError,
     RevisionRecord, TenantId, VersionRef,
@@ -28,6 +29,7 @@ use crate::build::{self, Built, Earlier};
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
 use crate::first_run::{FirstRun, first_run};
+use crate::logging::{Logging, Ticket};
 use crate::meters::Meters;
 use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
@@ -52,6 +54,8 @@ pub struct Parts {
     pub models: Models,
     /// Stored revisions.
     pub deployments: DeploymentStore,
+    /// The prediction log.
+    pub predictions: Predictions,
 }
 
 impl Parts {
@@ -96,6 +100,7 @@ pub struct Revision {
     pipeline: Arc<Pipeline>,
     batcher: Option<Arc<Batcher>>,
     answers: Option<Answers>,
+    logging: Option<Logging>,
     monitors: Vec<Monitor>,
     plan: Plan,
     sandbox: Sandbox,
@@ -133,6 +138,10 @@ impl Revision {
         });
         let cache = built.spec.cache;
         let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
+        let logging = built.spec.log.as_ref().map(|spec| {
+            let log = parts.predictions.log(&owner, &name, record.number, spec.clone());
+            Logging::new(log, &pipeline, &parts.sandbox, &meter)
+        });
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
@@ -146,6 +155,7 @@ impl Revision {
             pipeline,
             batcher,
             answers,
+            logging,
             monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
@@ -203,7 +213,20 @@ impl Revision {
         self.pipeline.output()
     }
 
-    /// Answer a batch of the input schema.
+    /// The ticket of a request for [`Self::predict_as`], with the request's own id or a new one; none where
+    /// the deployment has no log.
+    ///
+    /// # Errors
+    ///
+    /// An id that is none.
+    pub fn ticket(&self, id: Option<&str>) -> Result<Option<Ticket>, ServingError> {
+        self.logging
+            .as_ref()
+            .map(|logging| logging.ticket(id))
+            .transpose()
+    }
+
+    /// Answer a batch of the input schema, which nobody logs.
     ///
     /// # Errors
     ///
@@ -213,7 +236,23 @@ impl Revision {
         batch: Batch,
         options: CallOptions,
     ) -> Result<Prediction, ServingError> {
+        self.predict_as(None, batch, options).await
+    }
+
+    /// Answer a batch of the input schema, and log it as its ticket says.
+    ///
+    /// # Errors
+    ///
+    /// See [`Pipeline::predict`].
+    pub async fn predict_as(
+        self: &Arc<Self>,
+        ticket: Option<Ticket>,
+        batch: Batch,
+        options: CallOptions,
+    ) -> Result<Prediction, ServingError> {
         let start = Instant::now();
+        let logged = self.logging.as_ref().zip(ticket);
+        let logged = logged.and_then(|(log, ticket)| Some((log, log.take(ticket, &batch, start)?)));
         self.requests.increment(1);
         self.rows.increment(batch.rows() as u64);
         let result = match &self.answers {
@@ -225,8 +264,10 @@ impl Revision {
             None => self.run(batch, options).await,
         };
         self.seconds.record(start.elapsed());
-        if result.is_err() {
-            self.failures.increment(1);
+        match (&result, logged) {
+            (Ok(prediction), Some((log, taken))) => log.answered(taken, &prediction.batch),
+            (Ok(_), None) => {}
+            (Err(_), _) => self.failures.increment(1),
         }
         result
     }

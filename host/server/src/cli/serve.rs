@@ -92,6 +92,10 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         listener::serve(listener, router, stop, limits).await;
         loading.abort();
         sweeping.abort();
+        let predictions = app.predictions.clone();
+        tokio::task::spawn_blocking(move || predictions.close())
+            .await
+            .context("writing the last of the prediction log")?;
         tracing::info!("stopped");
         Ok(())
     })

@@ -27,6 +27,7 @@ pub(crate) struct File {
     pub(crate) models: Models,
     pub(crate) log: Log,
     pub(crate) audit: Audit,
+    pub(crate) predictions: PredictionLog,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quotas: Quotas,
 }
@@ -77,6 +78,14 @@ pub(crate) struct Audit {
     pub(crate) max_bytes: Option<u64>,
     /// Days after which segments are removed.
     pub(crate) max_days: Option<u64>,
+}
+
+/// `[predictions]`: what the logs of predictions may take.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PredictionLog {
+    /// Bytes of rows that wait in memory to be written.
+    pub(crate) buffer_bytes: Option<usize>,
 }
 
 /// `[models]`: ONNX Runtime.

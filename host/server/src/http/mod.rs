@@ -12,6 +12,7 @@ mod extract;
 mod health;
 mod keys;
 pub(crate) mod listener;
+mod logged;
 mod metrics;
 mod model_life;
 mod models;
@@ -172,6 +173,7 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/rollback" { post On(A::DeploymentRollback) => deployments::rollback }
         "/v1/deployments/{name}/predict" { post On(A::DeploymentPredict) => predict::predict }
         "/v1/deployments/{name}/drift" { post On(A::DeploymentDrift) => predict::drift }
+        "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
         "/v1/tenants" { get Server(A::TenantList) => tenants::list, post Server(A::TenantCreate) => tenants::create }
         "/v1/tenants/{tenant}" { get Tenant(A::TenantRead) => tenants::show, delete Tenant(A::TenantDelete) => tenants::delete }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::extract::Path;
-use super::{Context, body, json};
+use super::{Context, body, json, logged};
 
 /// Bytes of the JSON part, where binary tensors follow it.
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -183,7 +183,10 @@ async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> 
     };
     // Before the work: an output that isn't there needs no prediction.
     let outputs = request.choose_outputs(revision.output())?;
-    let prediction = revision.predict(request.batch, CallOptions::default()).await?;
+    let (ticket, id) = logged::ticket(revision, request.id.as_deref(), headers)?;
+    let prediction = revision
+        .predict_as(ticket, request.batch, CallOptions::default())
+        .await?;
     let version = revision.number().to_string();
     let head = ResponseHead {
         model_name: revision.name(),
@@ -205,7 +208,7 @@ async fn infer_on(revision: &Arc<Revision>, headers: &HeaderMap, body: Body) -> 
             .headers_mut()
             .insert(JSON_LENGTH, HeaderValue::from(length));
     }
-    Ok(response)
+    Ok(id.named(response))
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
