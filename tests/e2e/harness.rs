@@ -57,6 +57,8 @@ pub struct Server {
     child: Child,
     client: Keyed,
     pub address: String,
+    /// The port of gRPC alone, if there is one.
+    pub grpc: Option<String>,
     pub data: tempfile::TempDir,
 }
 
@@ -73,6 +75,20 @@ impl std::ops::Deref for Server {
 pub struct Keyed {
     pub url: String,
     key: Option<String>,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Bytes {
+    pub status: u16,
+    headers: ureq::http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Bytes {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// An answer.
@@ -153,19 +169,27 @@ impl Server {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
         let url = line
             .trim()
             .strip_prefix("listening on ")
             .unwrap_or_else(|| panic!("the server did not start: {line:?}"))
             .to_owned();
         let address = url.strip_prefix("http://").unwrap().to_owned();
+        let grpc = flags.contains(&"--grpc-listen").then(|| {
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            line.trim()
+                .strip_prefix("listening for gRPC on ")
+                .unwrap()
+                .to_owned()
+        });
         let server = Self {
             child,
             client: Keyed { url, key: None },
             address,
+            grpc,
             data,
         };
         let start = Instant::now();
@@ -338,6 +362,11 @@ impl Keyed {
         self.post(path, "application/json", body.to_string().as_bytes())
     }
 
+    /// A POST with these headers and no others, and whatever comes back.
+    pub fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Bytes {
+        read(self.request("POST", path, headers, body))
+    }
+
     /// A body that isn't JSON.
     pub fn text(&self, path: &str) -> String {
         let mut response = self.request("GET", path, &[], &[]);
@@ -439,21 +468,31 @@ impl Keyed {
 
 type Response = ureq::http::Response<ureq::Body>;
 
-fn answer(mut response: Response) -> Answer {
-    let status = response.status().as_u16();
-    let headers = response.headers().clone();
+fn read(mut response: Response) -> Bytes {
+    Bytes {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap(),
+    }
+}
+
+fn answer(response: Response) -> Answer {
+    let Bytes {
+        status,
+        headers,
+        body,
+    } = read(response);
     let content_type = headers
         .get("content-type")
         .map(|v| v.to_str().unwrap().to_owned())
         .unwrap_or_default();
-    let bytes = response
-        .body_mut()
-        .with_config()
-        .limit(1 << 30)
-        .read_to_vec()
-        .unwrap();
-    let body = serde_json::from_slice(&bytes)
-        .unwrap_or_else(|e| panic!("{status}: {e}: {}", String::from_utf8_lossy(&bytes)));
+    let body = serde_json::from_slice(&body)
+        .unwrap_or_else(|e| panic!("{status}: {e}: {}", String::from_utf8_lossy(&body)));
     Answer {
         status,
         content_type,

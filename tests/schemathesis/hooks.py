@@ -15,6 +15,7 @@ KEPT = {
     ("DELETE", "/v1/deployments/{name}"): {"clipped", "cdnow-repurchase"},
     ("DELETE", "/v1/models/{name}/{version}"): {"cdnow-repurchase"},
     ("POST", "/v1/plugins/{name}/{version}/yank"): {"clip"},
+    ("POST", "/v2/repository/models/{name}/unload"): {"clipped", "cdnow-repurchase", "spare"},
 }
 
 ROOT = Path(__file__).parents[2]

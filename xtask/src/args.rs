@@ -16,6 +16,8 @@ cargo xtask <command>
             --release                 and the `caisson` program, optimised
   guests  build every plugin and test guest into target/plugins and target/test-guests
   test    set up, then run every test; what follows goes to the test runner
+  clients   run public Open Inference Protocol clients against a server
+            --program FILE            this `caisson`, instead of building the release one
   demo    set up, then serve real predictions through sandboxed plugins, step by step
             --keep                    and leave the server running
   kill-test   kill a server again and again while clients change things, and look at what is left
@@ -64,6 +66,10 @@ pub(crate) enum Command {
     Test {
         wasm: Option<Route>,
         pass: Vec<String>,
+    },
+    Clients {
+        wasm: Option<Route>,
+        program: Option<PathBuf>,
     },
     Demo {
         wasm: Option<Route>,
@@ -130,6 +136,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             let wasm = wasm(&mut rest)?;
             return Ok(Command::Test { wasm, pass: rest });
         }
+        "clients" => Command::Clients {
+            wasm: wasm(&mut rest)?,
+            program: value(&mut rest, "--program")?.map(PathBuf::from),
+        },
         "demo" => Command::Demo {
             wasm: wasm(&mut rest)?,
             keep: has(&mut rest, "--keep"),

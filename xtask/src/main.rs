@@ -4,6 +4,7 @@
 //! run finds every part in place by its content.
 
 mod args;
+mod clients;
 mod compare;
 mod demo;
 mod deny;
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
         Command::Setup { wasm, release } => setup::run(wasm, release),
         Command::Guests { wasm } => guests::run(wasm),
         Command::Test { wasm, pass } => test::run(wasm, &pass),
+        Command::Clients { wasm, program: named } => {
+            program(wasm, named).and_then(|program| clients::run(&program))
+        }
         Command::Demo { wasm, keep } => demo::run(wasm, keep),
         Command::KillTest {
             wasm,

@@ -81,6 +81,10 @@ actions! {
     DeploymentDeploy = Deployment "deployment:deploy",
     /// Let an earlier revision serve again.
     DeploymentRollback = Deployment "deployment:rollback",
+    /// Serve the live revision, prepared again.
+    DeploymentLoad = Deployment "deployment:load",
+    /// Take a deployment out of service until it is loaded, or the server starts, again.
+    DeploymentUnload = Deployment "deployment:unload",
     /// Stop serving.
     DeploymentDelete = Deployment "deployment:delete",
     /// Make a tenant.

@@ -2,7 +2,7 @@
 //!
 //! The body is the JSON of a request, as long as the header `Inference-Header-Content-Length` says,
 //! and behind it the tensors of the inputs with `"parameters": {"binary_data_size": …}`, in the
-//! order of the inputs. A tensor is its elements in row-major order: numbers little-endian, `BOOL`
+//! order of the inputs. Without any JSON the body is the tensor of the only input: [`decode_raw`]. A tensor is its elements in row-major order: numbers little-endian, `BOOL`
 //! one byte of 0 or 1, `BYTES` four bytes of length (little-endian) and as many bytes. `FP16` and
 //! `BF16` are two bytes. Every bit is kept, those of NaN too. A binary tensor can't say missing.
 //!
@@ -11,10 +11,12 @@
 
 use std::sync::Arc;
 
-use crate::batch::{Column, Values, VarLen};
+use serde_json::{Map, Value};
+
+use crate::batch::{Batch, Column, Values, VarLen};
 use crate::builder::{BatchBuilder, Destination};
 use crate::codec::{DecodeError, DecodeLimits, code, refuse};
-use crate::oip::{InferRequest, decode_with_tensors};
+use crate::oip::{BINARY_DATA_OUTPUT, InferRequest, decode_with_tensors};
 use crate::schema::{DataType, Field, Schema};
 
 /// Bytes before an element of `BYTES`: its length.
@@ -44,6 +46,67 @@ pub fn decode_request(
             ),
         ),
     }
+}
+
+/// Read a body that is the tensor of the only input and nothing else, which clients say with a JSON
+/// part of 0 bytes (Triton's raw binary request). The rows follow from its length; a body for a
+/// `BYTES` input is one element, without its length before it. The answer is binary, as it is there.
+///
+/// # Errors
+///
+/// The schema has not exactly one input, the body isn't a whole number of rows, or what
+/// [`read_tensor`] refuses.
+pub fn decode_raw(
+    schema: &Arc<Schema>,
+    body: &[u8],
+    limits: &DecodeLimits,
+) -> Result<InferRequest, DecodeError> {
+    limits.check_body(body)?;
+    let [field] = schema.fields() else {
+        return refuse(
+            code::BAD_REQUEST,
+            format!(
+                "a body that is one raw tensor needs a model with one input, and this one has {}",
+                schema.len()
+            ),
+        );
+    };
+    let raw = |rows: usize| -> Result<Batch, DecodeError> {
+        limits.check_rows(rows, schema.row_bytes())?;
+        let mut builder = BatchBuilder::new(Arc::clone(schema), rows)?;
+        match builder.destination(0, None) {
+            Some((_, Destination::Texts(list))) => put_element(list, field, body)?,
+            _ => read_tensor(&mut builder, 0, body)?,
+        }
+        Ok(builder.finish()?)
+    };
+    let batch = match field.data_type.width() {
+        Some(width) => {
+            let row_bytes = width * field.row_elements();
+            if row_bytes == 0 || !body.len().is_multiple_of(row_bytes) {
+                return refuse(
+                    code::BAD_TENSOR,
+                    format!("the body has {} bytes and a row has {row_bytes}", body.len()),
+                )
+                .map_err(|e: DecodeError| e.in_column(&field.name));
+            }
+            raw(body.len() / row_bytes)
+        }
+        None if field.row_elements() == 1 => raw(1),
+        None => refuse(
+            code::BAD_TENSOR,
+            format!(
+                "a raw body is one element, and a row of the input has {}",
+                field.row_elements()
+            ),
+        ),
+    };
+    Ok(InferRequest {
+        id: None,
+        parameters: Map::from_iter([(BINARY_DATA_OUTPUT.to_owned(), Value::Bool(true))]),
+        batch: batch.map_err(|e| e.in_column(&field.name))?,
+        outputs: Vec::new(),
+    })
 }
 
 /// Read one tensor into the column at `index`, for all rows of the builder.
@@ -79,7 +142,7 @@ pub fn read_tensor(builder: &mut BatchBuilder, index: usize, tensor: &[u8]) -> R
                         Values::Boolean(list) => {
                             if let Some(at) = tensor.iter().position(|&byte| byte > 1) {
                                 return refuse(code::WRONG_TYPE, "a BOOL is neither 0 nor 1")
-                                    .map_err(|e: DecodeError| e.in_row(at / row_elements.max(1)));
+                                    .map_err(|e: DecodeError| e.in_element(at, row_elements));
                             }
                             if let Some(own) = list.get_mut(range) {
                                 own.copy_from_slice(tensor);
@@ -127,16 +190,7 @@ fn read_elements(
             )
             .map_err(|e: DecodeError| e.in_row(row));
         };
-        if field.data_type == DataType::Text && std::str::from_utf8(bytes).is_err() {
-            return refuse(
-                code::INVALID_UTF8,
-                "the column is text and the bytes are not UTF-8",
-            )
-            .map_err(|e: DecodeError| e.in_row(row));
-        }
-        if list.push(bytes).is_none() {
-            return refuse(code::TOO_LARGE, "more than 4 GiB of text or bytes");
-        }
+        put_element(list, field, bytes).map_err(|e| e.in_element(element, row_elements))?;
         rest = after;
     }
     if rest.is_empty() {
@@ -149,6 +203,34 @@ fn read_elements(
     }
 }
 
+/// Append an element of `BYTES` to a column.
+pub(crate) fn put_element(list: &mut VarLen, field: &Field, bytes: &[u8]) -> Result<(), DecodeError> {
+    if field.data_type == DataType::Text && std::str::from_utf8(bytes).is_err() {
+        return refuse(
+            code::INVALID_UTF8,
+            "the column is text and the bytes are not UTF-8",
+        );
+    }
+    if list.push(bytes).is_none() {
+        return refuse(code::TOO_LARGE, "more than 4 GiB of text or bytes");
+    }
+    Ok(())
+}
+
+/// Bytes of the tensor of a column.
+pub fn tensor_size(column: &Column<'_>) -> usize {
+    match column.block_range() {
+        (Values::Text(list) | Values::Bytes(list), range) => {
+            let data = match (list.offsets.get(range.start), list.offsets.get(range.end)) {
+                (Some(&start), Some(&end)) => (end - start) as usize,
+                _ => 0,
+            };
+            range.len() * LENGTH_BYTES + data
+        }
+        (values, range) => range.len() * values.data_type().width().unwrap_or(1),
+    }
+}
+
 /// Append the tensor of a column, elements of missing rows included.
 pub fn write_tensor(column: &Column<'_>, out: &mut Vec<u8>) {
     let (values, range) = column.block_range();
@@ -158,8 +240,11 @@ pub fn write_tensor(column: &Column<'_>, out: &mut Vec<u8>) {
                 Values::Boolean(list) => out.extend_from_slice(list.get(range).unwrap_or_default()),
                 $(Values::$variant(list) => {
                     let elements = list.get(range).unwrap_or_default();
-                    out.reserve(size_of_val(elements));
-                    out.extend(elements.iter().flat_map(|element| element.to_le_bytes()));
+                    if cfg!(target_endian = "little") {
+                        out.extend_from_slice(bytemuck::cast_slice(elements));
+                    } else {
+                        out.extend(elements.iter().flat_map(|element| element.to_le_bytes()));
+                    }
                 })*
                 Values::Text(list) | Values::Bytes(list) => {
                     for element in range.filter_map(|at| list.get(at)) {

@@ -15,7 +15,7 @@ use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
 use caisson_predictions::Predictions;
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
-use caisson_serving::{Meters, ModelCache, Parts, Serving, Turns};
+use caisson_serving::{LoadState, Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
@@ -240,6 +240,17 @@ impl App {
     /// Is the server about to stop?
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Does the server want requests? Every live deployment is loaded, unloaded by its tenant, or, unless
+    /// the configuration says otherwise, known to have failed; and the server is not about to stop.
+    pub(crate) fn is_ready(&self) -> bool {
+        let waits = |state: &LoadState| match state {
+            LoadState::Loading => true,
+            LoadState::Failed(_) => self.ready == ReadyPolicy::All,
+            LoadState::Ready | LoadState::Unloaded(_) | LoadState::Reloading => false,
+        };
+        !self.is_draining() && !self.serving.load_states().values().any(waits)
     }
 
     /// Prepare every stored deployment, as many at a time as there are cores. Tenants take turns, so

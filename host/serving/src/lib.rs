@@ -20,10 +20,12 @@ mod models;
 mod monitor;
 mod pipeline;
 mod plan;
+mod repository;
 mod series;
 mod serving;
 mod spec;
 mod stage;
+mod statistics;
 mod turns;
 
 pub use answers::CacheSpec;
@@ -37,9 +39,11 @@ pub use models::ModelCache;
 pub use monitor::{Monitor, MonitorReport, worst};
 pub use pipeline::{Pipeline, Prediction};
 pub use plan::{MonitorPlan, Plan, StagePlan};
+pub use repository::{RepositoryEntry, RepositoryState, UNLOADED};
 pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Revision, Serving};
 pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
     NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
 };
+pub use statistics::{Spent, Statistics, StatisticsReading};
 pub use turns::Turns;

@@ -37,6 +37,7 @@ use crate::pipeline::{Pipeline, Prediction, model_error};
 use crate::plan::Plan;
 use crate::series::Series;
 use crate::spec::{DeploymentSpec, MonitorTarget};
+use crate::statistics::Statistics;
 use crate::turns::Turns;
 
 /// What a [`Serving`] is put together from.
@@ -99,6 +100,7 @@ pub struct Revision {
     spec: DeploymentSpec,
     pipeline: Arc<Pipeline>,
     batcher: Option<Arc<Batcher>>,
+    statistics: Arc<Statistics>,
     answers: Option<Answers>,
     logging: Option<Logging>,
     monitors: Vec<Monitor>,
@@ -123,18 +125,25 @@ impl Revision {
         let (owner, name) = (tenant.to_string(), record.name.clone());
         let pipeline = Arc::new(pipeline);
         let meter = parts.meters.of(tenant);
+        let statistics = Arc::new(Statistics::default());
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
         let batcher = rules.map(|rules| {
             let (sandbox, meter, pipeline) =
                 (parts.sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
+            let counted = Arc::clone(&statistics);
             let run: batching::Run = Box::new(move |batch| {
                 let (sandbox, meter, pipeline) = (sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
+                let counted = Arc::clone(&counted);
                 Box::pin(async move {
+                    let start = Instant::now();
                     let run = async move { pipeline.run_to(MonitorTarget::Predictions, batch).await };
-                    sandbox.fair(&meter, run).await
+                    let result = sandbox.fair(&meter, run).await;
+                    counted.ran(start.elapsed());
+                    result
                 })
             });
-            Batcher::new(rules, runs_max(), run, counts(&owner, &name))
+            let counts = counts(&owner, &name, Arc::clone(&statistics));
+            Batcher::new(rules, runs_max(), run, counts)
         });
         let cache = built.spec.cache;
         let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
@@ -154,6 +163,7 @@ impl Revision {
             spec: built.spec,
             pipeline,
             batcher,
+            statistics,
             answers,
             logging,
             monitors,
@@ -201,6 +211,11 @@ impl Revision {
     /// Its stages and their schemas.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What it has done since it began to serve.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// The columns that a caller sends.
@@ -253,17 +268,24 @@ impl Revision {
         let start = Instant::now();
         let logged = self.logging.as_ref().zip(ticket);
         let logged = logged.and_then(|(log, ticket)| Some((log, log.take(ticket, &batch, start)?)));
+        let rows = batch.rows();
         self.requests.increment(1);
-        self.rows.increment(batch.rows() as u64);
+        self.rows.increment(rows as u64);
         let result = match &self.answers {
             Some(answers) => {
-                answers
-                    .get_or(batch, async |batch| self.run(batch, options).await)
-                    .await
+                let mut kept = true;
+                let run = async |batch| {
+                    kept = false;
+                    self.run(batch, options).await
+                };
+                let result = answers.get_or(batch, run).await;
+                self.statistics.looked_up(kept, start.elapsed());
+                result
             }
             None => self.run(batch, options).await,
         };
         self.seconds.record(start.elapsed());
+        self.statistics.ended(rows, start.elapsed(), result.is_ok());
         match (&result, logged) {
             (Ok(prediction), Some((log, taken))) => log.answered(taken, &prediction.batch),
             (Ok(_), None) => {}
@@ -273,12 +295,19 @@ impl Revision {
     }
 
     async fn run(&self, batch: Batch, options: CallOptions) -> Result<Prediction, ServingError> {
-        if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(batch.rows())) {
+        let rows = batch.rows();
+        if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(rows)) {
             return self.run_with_others(batcher, batch, options).await;
         }
-        let pipeline = Arc::clone(&self.pipeline);
+        let (pipeline, started) = (Arc::clone(&self.pipeline), Instant::now());
         let call = async move { pipeline.predict(batch).await };
-        self.sandbox.fair(&self.meter, call).await
+        let result = self.sandbox.fair(&self.meter, call).await;
+        let took = started.elapsed();
+        self.statistics.ran(took);
+        if let (Some(batcher), Ok(_)) = (&self.batcher, &result) {
+            batcher.note_alone(rows, took);
+        }
+        result
     }
 
     async fn run_with_others(
@@ -328,7 +357,7 @@ fn runs_max() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn counts(tenant: &str, deployment: &str) -> batching::Counts {
+fn counts(tenant: &str, deployment: &str, statistics: Arc<Statistics>) -> batching::Counts {
     let labels = [
         ("tenant", tenant.to_owned()),
         ("deployment", deployment.to_owned()),
@@ -338,6 +367,7 @@ fn counts(tenant: &str, deployment: &str) -> batching::Counts {
         waited: metrics::histogram!("caisson_queue_seconds", &labels),
         split: metrics::counter!("caisson_batch_splits_total", &labels),
         refused: metrics::counter!("caisson_queue_refusals_total", &labels),
+        statistics,
     }
 }
 
@@ -350,6 +380,11 @@ pub enum LoadState {
     Ready,
     /// Can't be prepared, and why.
     Failed(String),
+    /// Taken out of service by [`Serving::unload`], and why it isn't back. That is its tenant's own
+    /// wish, so the host is as ready as before.
+    Unloaded(String),
+    /// On its way back from that.
+    Reloading,
 }
 
 /// Who changes a deployment, and why.
@@ -409,12 +444,12 @@ type Table = HashMap<TenantId, HashMap<String, Arc<Revision>>>;
 
 /// The deployments that this process serves.
 pub struct Serving {
-    parts: Parts,
+    pub(crate) parts: Parts,
     live: ArcSwap<Table>,
     /// One change of a deployment at a time, so that its revisions are numbered and swapped in the same
     /// order. Another tenant's slow `configure` keeps nobody waiting.
-    changing: Turns<(TenantId, String)>,
-    states: StdMutex<BTreeMap<(TenantId, String), LoadState>>,
+    pub(crate) changing: Turns<(TenantId, String)>,
+    pub(crate) states: StdMutex<BTreeMap<(TenantId, String), LoadState>>,
 }
 
 impl Serving {
@@ -677,6 +712,16 @@ impl Serving {
                 Ok(())
             })
             .await?;
+        self.withdraw(tenant, name);
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(tenant.clone(), name.to_owned()));
+        Ok(())
+    }
+
+    /// Take a deployment out of the table. Requests that have its revision finish on it.
+    pub(crate) fn withdraw(&self, tenant: &TenantId, name: &str) {
         self.live.rcu(|table| {
             let mut table = Table::clone(table);
             if let Some(names) = table.get_mut(tenant) {
@@ -684,11 +729,6 @@ impl Serving {
             }
             table
         });
-        self.states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&(tenant.clone(), name.to_owned()));
-        Ok(())
     }
 
     /// Name every stored deployment of a tenant as loading, so that the host isn't ready before
@@ -717,6 +757,9 @@ impl Serving {
         if self.live(tenant, &record.name).is_some() {
             return; // Applied anew while we waited.
         }
+        if let Some(LoadState::Unloaded(_)) = self.load_state(tenant, &record.name) {
+            return; // Unloaded while we waited.
+        }
         let name = record.name.clone();
         let state = match self.load_record(tenant, record).await {
             Ok(revision) => {
@@ -732,7 +775,7 @@ impl Serving {
             .insert((tenant.clone(), name), state);
     }
 
-    async fn load_record(
+    pub(crate) async fn load_record(
         &self,
         tenant: &TenantId,
         record: RevisionRecord,
@@ -777,7 +820,7 @@ impl Serving {
             .await
     }
 
-    fn publish(&self, tenant: &TenantId, revision: Arc<Revision>) {
+    pub(crate) fn publish(&self, tenant: &TenantId, revision: Arc<Revision>) {
         let name = revision.name().to_owned();
         self.live.rcu(|table| {
             let mut table = Table::clone(table);

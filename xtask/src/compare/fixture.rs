@@ -92,7 +92,7 @@ impl Fixture {
         let rows = rows.get(..case.rows).unwrap_or_default();
         match form {
             Form::Oip => oip_request(oip_path(case), case.encoding, rows),
-            Form::Instances => json_request(instances_path(case), &json!({ "instances": rows })),
+            Form::Instances => json_request(instances_path(case), json!({ "instances": rows }).to_string()),
         }
     }
 
@@ -125,14 +125,14 @@ impl Fixture {
     pub(crate) fn gap_request(&self, form: Form, encoding: Encoding) -> Request {
         let (case, row) = (Case::json(1, 1), &self.rows.gap);
         match (form, encoding) {
-            (Form::Oip, Encoding::Json) => {
-                json_request(oip_path(case), &json!({"inputs": [tensor(1, &json!(row))]}))
-            }
+            (Form::Oip, Encoding::Json) => json_request(oip_path(case), inputs(1, &json!(row))),
             (Form::Oip, Encoding::Binary) => {
                 let row = row.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
                 binary_request(oip_path(case), &[row])
             }
-            (Form::Instances, _) => json_request(instances_path(case), &json!({ "instances": [row] })),
+            (Form::Instances, _) => {
+                json_request(instances_path(case), json!({ "instances": [row] }).to_string())
+            }
         }
     }
 
@@ -163,23 +163,26 @@ fn oip_request(path: String, encoding: Encoding, rows: &[Vec<f64>]) -> Request {
     match encoding {
         Encoding::Json => {
             let data: Vec<f64> = rows.iter().flatten().copied().collect();
-            json_request(path, &json!({"inputs": [tensor(rows.len(), &json!(data))]}))
+            json_request(path, inputs(rows.len(), &json!(data)))
         }
         Encoding::Binary => binary_request(path, rows),
     }
 }
 
-fn json_request(path: String, body: &Value) -> Request {
+fn json_request(path: String, body: String) -> Request {
     Request {
         path,
         headers: vec![("Content-Type", String::from("application/json"))],
-        body: body.to_string().into_bytes(),
+        body: body.into_bytes(),
     }
 }
 
-fn tensor(rows: usize, data: &Value) -> Value {
+/// One tensor, its members in the order in which public clients write them.
+fn inputs(rows: usize, data: &Value) -> String {
     let columns = data.as_array().map_or(0, Vec::len) / rows.max(1);
-    json!({"name": INPUT, "shape": [rows, columns], "datatype": "FP32", "data": data})
+    format!(
+        r#"{{"inputs":[{{"name":"{INPUT}","shape":[{rows},{columns}],"datatype":"FP32","data":{data}}}]}}"#
+    )
 }
 
 #[expect(

@@ -33,6 +33,8 @@ const MATRIX: &[(&str, [bool; 5], [bool; 2])] = {
         ("deployment:drift", [N, Y, Y, N, Y], [N, N]),
         ("deployment:deploy", [N, N, Y, N, Y], [N, N]),
         ("deployment:rollback", [N, N, Y, N, Y], [N, N]),
+        ("deployment:load", [N, N, Y, N, Y], [N, N]),
+        ("deployment:unload", [N, N, Y, N, Y], [N, N]),
         ("deployment:delete", [N, N, Y, N, Y], [N, N]),
         ("tenant:create", [N, N, N, N, N], [N, Y]),
         ("tenant:list", [N, N, N, N, N], [Y, Y]),

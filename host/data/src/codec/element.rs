@@ -358,7 +358,7 @@ fn put_text(
     }
 }
 
-fn out_of_range(data_type: DataType, text: &str) -> DecodeError {
+pub(crate) fn out_of_range(data_type: DataType, text: &str) -> DecodeError {
     DecodeError::new(
         code::OUT_OF_RANGE,
         format!("{} is out of range for {data_type}", cut(text)),

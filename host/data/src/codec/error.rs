@@ -71,6 +71,16 @@ impl DecodeError {
         self
     }
 
+    /// The same error, in the row of this element of a tensor, and with its index where a row has more
+    /// than one.
+    #[must_use]
+    pub(crate) fn in_element(mut self, element: usize, row_elements: usize) -> Self {
+        if row_elements > 1 {
+            self.message = format!("element {element} of the tensor: {}", self.message);
+        }
+        self.in_row(element / row_elements.max(1))
+    }
+
     /// The same error, in this column unless it already has one.
     #[must_use]
     pub fn in_column(mut self, column: &str) -> Self {

@@ -244,6 +244,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Go past a list that is read later, and give its text. A list of lists, or with texts in it, is
+    /// checked on the way; one without is taken to end at its first bracket, and checked when it is read.
+    pub(crate) fn skip_list(&mut self) -> Result<&'a str, DecodeError> {
+        if self.peek()? == b'[' {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let inside = rest.as_bytes().get(1..).unwrap_or_default();
+            let end = memchr::memchr3(b'[', b']', b'"', inside).map(|at| at + 1);
+            if let Some(end) = end.filter(|&end| rest.as_bytes().get(end) == Some(&b']')) {
+                self.at += end + 1;
+                return Ok(rest.get(..=end).unwrap_or_default());
+            }
+        }
+        self.skip()
+    }
+
     /// Read a value of any kind and give its text. Checks the JSON but for the names of members.
     pub(crate) fn skip(&mut self) -> Result<&'a str, DecodeError> {
         self.peek()?;

@@ -11,7 +11,7 @@ mod rows;
 mod sift;
 mod write;
 
-pub(crate) use element::{BytesAs, Elements, Token};
+pub(crate) use element::{BytesAs, Elements, Token, out_of_range};
 pub use error::{DecodeError, code};
 pub(crate) use error::{cut, refuse};
 pub(crate) use json::{Reader, is_plain};

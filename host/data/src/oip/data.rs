@@ -152,7 +152,10 @@ impl<'b, 's> DataReader<'b, 's> {
         if matches!(token, Token::List) {
             return refuse(code::WRONG_SHAPE, "lists nest deeper than the shape");
         }
-        self.elements.put(&token)?;
+        self.elements.put(&token).map_err(|e| {
+            let at = self.row * self.row_elements + self.in_row;
+            e.in_element(at, self.row_elements)
+        })?;
         self.advance()
     }
 

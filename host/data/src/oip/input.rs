@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::data::{DataReader, bytes_as};
+use super::tensors::{Tensor, TensorData};
 use super::{BINARY_DATA_SIZE, CONTENT_TYPE};
 use crate::batch::Batch;
 use crate::builder::BatchBuilder;
@@ -104,7 +105,7 @@ impl<'a> Inputs<'a> {
                         let shape = self.check(field, datatype, shape)?;
                         self.data(reader, index, field, &shape, None)?;
                     }
-                    _ => input.data = Some(reader.skip()?),
+                    _ => input.data = Some(reader.skip_list()?),
                 }
             }
             // Unknown members are for others to understand.
@@ -288,8 +289,46 @@ impl<'a> Inputs<'a> {
             );
         };
         self.tensors = Some(rest);
-        let builder = self.builder(shape, 1, size)?;
+        self.raw(index, shape, tensor)
+    }
+
+    /// The raw elements of one input.
+    fn raw(&mut self, index: usize, shape: &[u32], tensor: &[u8]) -> Result<(), DecodeError> {
+        let builder = self.builder(shape, 1, tensor.len())?;
         oip_binary::read_tensor(builder, index, tensor)
+    }
+
+    /// An input that another form of the protocol has taken apart.
+    pub(super) fn put(&mut self, tensor: &Tensor<'_>) -> Result<(), DecodeError> {
+        let index = self.claim(tensor.name)?;
+        let schema = self.schema;
+        let Some(field) = schema.field(index) else {
+            return refuse(code::UNKNOWN_COLUMN, "no such input");
+        };
+        self.put_in(index, field, tensor)
+            .map_err(|e| e.in_column(&field.name))
+    }
+
+    fn put_in(&mut self, index: usize, field: &Field, tensor: &Tensor<'_>) -> Result<(), DecodeError> {
+        if tensor.shape.len() > RANK_MAX + 1 {
+            return bad_shape();
+        }
+        let dimensions = tensor.shape.iter().map(|&d| u64::try_from(d));
+        let Ok(shape) = dimensions.collect::<Result<Vec<u64>, _>>() else {
+            return bad_shape();
+        };
+        let shape = self.check(field, tensor.datatype, &shape)?;
+        let contents = match &tensor.data {
+            TensorData::Raw(raw) => return self.raw(index, &shape, raw),
+            TensorData::Contents(contents) => contents,
+        };
+        contents.check(field.data_type, &shape)?;
+        // One element is there for each that is allocated.
+        let builder = self.builder(&shape, 0, 0)?;
+        match builder.destination(index, None) {
+            Some((_, destination)) => contents.copy_to(destination, field),
+            None => refuse(code::UNKNOWN_COLUMN, "no such input"),
+        }
     }
 
     /// The batch of all inputs.
@@ -334,14 +373,8 @@ pub(super) fn read_string<'a>(reader: &mut Reader<'a>, what: &str) -> Result<Cow
 }
 
 fn read_shape(reader: &mut Reader<'_>) -> Result<Vec<u64>, DecodeError> {
-    let wrong = || {
-        refuse(
-            code::BAD_REQUEST,
-            "`shape` must be a list of up to 9 integers, 0 or more",
-        )
-    };
     if !reader.opens(b'[')? {
-        return wrong();
+        return bad_shape();
     }
     let mut shape = Vec::new();
     let mut first = true;
@@ -353,10 +386,20 @@ fn read_shape(reader: &mut Reader<'_>) -> Result<Vec<u64>, DecodeError> {
         match dimension {
             // One more than a column's own: the rows.
             Some(dimension) if shape.len() <= RANK_MAX => shape.push(dimension),
-            _ => return wrong(),
+            _ => return bad_shape(),
         }
     }
     Ok(shape)
+}
+
+fn bad_shape<T>() -> Result<T, DecodeError> {
+    refuse(
+        code::BAD_REQUEST,
+        format!(
+            "`shape` must be a list of up to {} integers, 0 or more",
+            RANK_MAX + 1
+        ),
+    )
 }
 
 fn read_parameters(reader: &mut Reader<'_>, input: &mut Input<'_>) -> Result<(), DecodeError> {

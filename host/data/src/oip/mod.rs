@@ -23,12 +23,14 @@
 //! # Binary tensors
 //!
 //! [`oip_binary`](crate::oip_binary) reads requests with the binary tensor extension, and
-//! [`encode_response`] answers in it where [`OutputChoice::binary`] asks for it.
+//! [`encode_response`] answers in it where [`OutputChoice::binary`] asks for it. [`decode_tensors`]
+//! takes the inputs of a request that isn't JSON at all.
 
 mod data;
 mod input;
 mod request;
 mod response;
+mod tensors;
 
 use serde_json::{Map, Value};
 
@@ -36,9 +38,10 @@ use crate::batch::Batch;
 use crate::codec::{DecodeError, code, refuse};
 use crate::schema::Schema;
 
-pub use request::decode_request;
 pub(crate) use request::decode_with_tensors;
+pub use request::{check_id, decode_request};
 pub use response::{Encoded, ResponseHead, encode_request, encode_response};
+pub use tensors::{Contents, Tensor, TensorData, decode_tensors};
 
 /// The parameter that tells how bytes are written in JSON.
 const CONTENT_TYPE: &str = "content_type";
@@ -46,6 +49,8 @@ const CONTENT_TYPE: &str = "content_type";
 const BASE64: &str = "base64";
 /// The parameter of a tensor that lies behind the JSON: its length in bytes.
 const BINARY_DATA_SIZE: &str = "binary_data_size";
+/// The parameter of a request whose outputs are to be binary.
+pub(crate) const BINARY_DATA_OUTPUT: &str = "binary_data_output";
 
 /// How NaN and infinities are written in JSON, which has no such numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,7 +105,7 @@ impl InferRequest {
     /// An output that the schema doesn't have, or that is asked for twice.
     pub fn choose_outputs(&self, schema: &Schema) -> Result<Vec<OutputChoice>, DecodeError> {
         let flag = |parameters: &Map<String, Value>, name| parameters.get(name).and_then(Value::as_bool);
-        let default = flag(&self.parameters, "binary_data_output").unwrap_or(false);
+        let default = flag(&self.parameters, BINARY_DATA_OUTPUT).unwrap_or(false);
         if self.outputs.is_empty() {
             return Ok((0..schema.len())
                 .map(|column| OutputChoice {

@@ -80,12 +80,29 @@ pub(crate) fn decode_with_tensors(
 fn read_id(reader: &mut Reader<'_>) -> Result<Option<String>, DecodeError> {
     match reader.token()? {
         Token::Null => Ok(None),
-        Token::String(id) if id.len() <= ID_BYTES_MAX => Ok(Some(id.into_owned())),
-        _ => refuse(
-            code::BAD_REQUEST,
-            format!("`id` must be a string of at most {ID_BYTES_MAX} bytes"),
-        ),
+        Token::String(id) => check_id(&id).map(|()| Some(id.into_owned())),
+        _ => bad_id(),
     }
+}
+
+/// May a request have this id?
+///
+/// # Errors
+///
+/// It is too long.
+pub fn check_id(id: &str) -> Result<(), DecodeError> {
+    if id.len() <= ID_BYTES_MAX {
+        Ok(())
+    } else {
+        bad_id()
+    }
+}
+
+fn bad_id<T>() -> Result<T, DecodeError> {
+    refuse(
+        code::BAD_REQUEST,
+        format!("`id` must be a string of at most {ID_BYTES_MAX} bytes"),
+    )
 }
 
 fn read_outputs(reader: &mut Reader<'_>) -> Result<Vec<RequestedOutput>, DecodeError> {

@@ -3,7 +3,7 @@
 use super::{BASE64, BINARY_DATA_SIZE, CONTENT_TYPE, NanPolicy, OutputChoice};
 use crate::batch::{Batch, Column, Values};
 use crate::codec::{BytesForm, ElementWriter, FloatForm, write_json_string};
-use crate::oip_binary::write_tensor;
+use crate::oip_binary::{tensor_size, write_tensor};
 
 /// What a response says besides its outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn encode_request(id: Option<&str>, batch: &Batch, binary: bool) -> Encoded 
 /// Append the list of tensors, the closing brace, and the binary part.
 fn encode_tensors(mut out: Vec<u8>, batch: &Batch, choices: &[OutputChoice], nan: NanPolicy) -> Encoded {
     let mut tensors = Vec::new();
-    let mut is_binary = false;
+    let mut tensor_bytes = 0;
     out.push(b'[');
     let columns = choices
         .iter()
@@ -85,19 +85,22 @@ fn encode_tensors(mut out: Vec<u8>, batch: &Batch, choices: &[OutputChoice], nan
         let has_missing = column.validity().first_missing(column.rows()).is_some();
         write_head(&mut out, &column);
         if binary && !has_missing {
-            is_binary = true;
-            let start = tensors.len();
-            write_tensor(&column, &mut tensors);
-            let size = tensors.len() - start;
+            let size = tensor_size(&column);
             out.extend_from_slice(format!(",\"parameters\":{{\"{BINARY_DATA_SIZE}\":{size}}}").as_bytes());
+            tensor_bytes += size;
+            tensors.push(column);
         } else {
             write_data(&mut out, &column, has_missing, nan);
         }
         out.push(b'}');
     }
     out.extend_from_slice(b"]}");
-    let json_bytes = is_binary.then_some(out.len());
-    out.append(&mut tensors);
+    let json_bytes = (!tensors.is_empty()).then_some(out.len());
+    // Their sizes are known, so the tensors go straight behind the JSON, each byte copied once.
+    out.reserve_exact(tensor_bytes);
+    for column in &tensors {
+        write_tensor(column, &mut out);
+    }
     Encoded {
         body: out,
         json_bytes,

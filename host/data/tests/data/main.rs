@@ -11,6 +11,7 @@ mod builder;
 mod csv;
 mod oip;
 mod oip_bad;
+mod oip_tensors;
 mod rows;
 mod streams;
 mod support;

@@ -352,3 +352,47 @@ fn the_bare_nan_of_a_json_client_is_understood() {
     assert!(column.fp32s().unwrap()[1].is_nan());
     assert_eq!(column.fp32s().unwrap()[0], 14.58);
 }
+
+#[test]
+fn a_raw_body_is_the_only_input() {
+    let limits = DecodeLimits::default();
+    let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int16).with_shape([3])]).unwrap());
+    let body: Vec<u8> = (1..=6_i16).flat_map(i16::to_le_bytes).collect();
+    let request = oip_binary::decode_raw(&schema, &body, &limits).unwrap();
+    assert_eq!(request.batch.rows(), 2);
+    let choices = request.choose_outputs(&schema).unwrap();
+    assert!(choices.iter().all(|choice| choice.binary));
+    let answer = oip::encode_response(&head(), &request.batch, &choices, NanPolicy::Null);
+    assert_eq!(&answer.body[answer.json_bytes.unwrap()..], body);
+    for short in [1, 5, 7, 11] {
+        let error = oip_binary::decode_raw(&schema, &body[..short], &limits).unwrap_err();
+        assert_eq!(
+            (error.code, error.column.as_deref()),
+            (code::BAD_TENSOR, Some("x"))
+        );
+    }
+    assert_eq!(
+        oip_binary::decode_raw(&schema, b"", &limits)
+            .unwrap()
+            .batch
+            .rows(),
+        0
+    );
+    let few = DecodeLimits {
+        rows_max: 1,
+        ..limits
+    };
+    let error = oip_binary::decode_raw(&schema, &body, &few).unwrap_err();
+    assert_eq!(error.code, code::TOO_MANY_ROWS);
+}
+
+#[test]
+fn an_element_that_does_not_fit_is_named() {
+    let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Uint8).with_shape([2])]).unwrap());
+    let error = decode(&schema, &input("UINT8", "[2,2]", "[1,2,3,300]")).unwrap_err();
+    assert_eq!((error.code, error.row), (code::OUT_OF_RANGE, Some(1)));
+    assert!(
+        error.to_string().contains("element 3 of the tensor: 300"),
+        "{error}"
+    );
+}

@@ -4,10 +4,12 @@
 //! Stopping takes three steps: the server turns unready and goes on serving for the drain time, so
 //! that load balancers notice; it stops accepting and finishes what is in flight; it exits.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -15,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::App;
 use crate::config::file::LogFormat;
 use crate::config::{ServerFlags, Settings};
+use crate::grpc;
 use crate::http::{self, listener};
 
 /// Seconds; the buckets of every latency histogram. From a single sandboxed call (tens of
@@ -57,12 +60,19 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         // First, so that no signal finds the system's own answer to it.
         let mut signals = StopSignals::catch()?;
         let app = Arc::new(App::open(&settings).await?);
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("listening on {}", settings.listen))?;
-        let address = listener.local_addr().context("reading the listener's address")?;
+        let (listener, address) = bind(settings.listen).await?;
+        let mut said = format!("listening on http://{address}");
+        let grpc_listener = match settings.grpc_listen {
+            None => None,
+            Some(wanted) => {
+                let (listener, address) = bind(wanted).await?;
+                tracing::info!(%address, "caisson is listening for gRPC");
+                said.push_str(&format!("\nlistening for gRPC on http://{address}"));
+                Some(listener)
+            }
+        };
         // On standard output and flushed, for whoever started us on port 0.
-        println!("listening on http://{address}");
+        println!("{said}");
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "caisson is listening");
         let loading = tokio::spawn({
             let app = Arc::clone(&app);
@@ -70,7 +80,9 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         });
         let sweeping = tokio::spawn(Arc::clone(&app).sweep());
         let context = http::Context::new(Arc::clone(&app), metrics);
-        let router = http::router(context);
+        let message_bytes = settings.grpc_message_bytes;
+        let grpc_router = grpc::router(&context, message_bytes)?;
+        let router = http::router(context.clone()).merge(grpc::routes(&context, message_bytes)?);
         let stop = async {
             signals.next().await;
             app.start_draining();
@@ -83,13 +95,19 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
                 () = tokio::time::sleep(settings.drain) => {}
                 () = signals.next() => {}
             }
-        };
+        }
+        .shared();
         let limits = listener::Limits {
             connections_per_peer: settings.connections_per_peer_max,
             write_timeout: settings.write_timeout,
             grace: settings.grace,
         };
-        listener::serve(listener, router, stop, limits).await;
+        let grpc = async {
+            if let Some(listener) = grpc_listener {
+                listener::serve(listener, grpc_router, stop.clone(), limits).await;
+            }
+        };
+        tokio::join!(listener::serve(listener, router, stop.clone(), limits), grpc);
         loading.abort();
         sweeping.abort();
         let predictions = app.predictions.clone();
@@ -99,6 +117,14 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+async fn bind(wanted: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(wanted)
+        .await
+        .with_context(|| format!("listening on {wanted}"))?;
+    let address = listener.local_addr().context("reading the listener's address")?;
+    Ok((listener, address))
 }
 
 /// ONNX Runtime from 1.31 on keeps and sends telemetry from the moment it is loaded, before its API

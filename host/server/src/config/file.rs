@@ -37,6 +37,10 @@ pub(crate) struct File {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) listen: Option<SocketAddr>,
+    /// Where there is gRPC alone, besides `listen`, where there is both.
+    pub(crate) grpc_listen: Option<SocketAddr>,
+    /// Bytes of a gRPC message with tensors.
+    pub(crate) grpc_message_bytes: Option<u64>,
     pub(crate) allow_remote: Option<bool>,
     pub(crate) dev: Option<bool>,
     pub(crate) drain_seconds: Option<u64>,

@@ -21,6 +21,11 @@ use file::{Audit, File, LogFormat, PredictionLog, Provider, ReadyPolicy, S3};
 
 /// Where the server listens unless told otherwise: this machine alone.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Bytes of a gRPC message with tensors, as of an HTTP body with them.
+const GRPC_MESSAGE_BYTES: u64 = crate::http::body::PREDICT_BYTES_MAX;
+/// The most that they may be set to: the other side's lengths have 31 bits, and a message is in memory
+/// twice while it is read.
+const GRPC_MESSAGE_BYTES_MAX: u64 = 1 << 30;
 /// The folder of everything that is kept, in the working folder.
 const DATA_DIR: &str = "caisson-data";
 /// How long a server that was told to stop goes on serving, unready: long enough for a load balancer
@@ -60,6 +65,13 @@ pub(crate) struct ServerFlags {
     /// Address and port; port 0 takes a free one. [default: 127.0.0.1:8080]
     #[arg(long, env = "CAISSON_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Another address and port where there is gRPC alone; Triton's is 8001. Without it, gRPC is on the
+    /// port of HTTP, where it is in any case.
+    #[arg(long, env = "CAISSON_GRPC_LISTEN", value_name = "ADDR")]
+    grpc_listen: Option<SocketAddr>,
+    /// Bytes of a gRPC message with tensors. [default: 67108864]
+    #[arg(long, env = "CAISSON_GRPC_MESSAGE_BYTES", value_name = "N")]
+    grpc_message_bytes: Option<u64>,
     /// Serve on an address that other machines reach. Use a proxy that speaks TLS in front.
     #[arg(long, env = "CAISSON_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     allow_remote: Option<bool>,
@@ -110,6 +122,9 @@ pub(crate) struct Settings {
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quotas: Quotas,
     pub(crate) listen: SocketAddr,
+    /// Where there is gRPC alone, besides the above.
+    pub(crate) grpc_listen: Option<SocketAddr>,
+    pub(crate) grpc_message_bytes: usize,
     pub(crate) allow_remote: bool,
     pub(crate) dev: bool,
     pub(crate) drain: Duration,
@@ -234,6 +249,13 @@ impl Settings {
             quotas: if dev { quotas } else { quotas.or(&shared) },
             dev,
             listen: flags.listen.or(server.listen).unwrap_or(LISTEN),
+            grpc_listen: flags.grpc_listen.or(server.grpc_listen),
+            grpc_message_bytes: flags
+                .grpc_message_bytes
+                .or(server.grpc_message_bytes)
+                .unwrap_or(GRPC_MESSAGE_BYTES)
+                .try_into()
+                .unwrap_or(usize::MAX),
             allow_remote: flags.allow_remote.or(server.allow_remote).unwrap_or_default(),
             drain: seconds(flags.drain_seconds, server.drain_seconds, DRAIN_SECONDS),
             grace: seconds(flags.grace_seconds, server.grace_seconds, GRACE_SECONDS),
@@ -278,23 +300,33 @@ impl Settings {
                 message,
             });
         };
-        let loopback = self.listen.ip().is_loopback();
-        if self.dev && !loopback {
-            fault(
-                "server.dev",
-                format!(
-                    "--dev serves without keys, so it listens on loopback only, and {} is not: leave --dev out, or listen on 127.0.0.1",
-                    self.listen
-                ),
-            );
+        let grpc = self.grpc_listen.map(|listen| ("server.grpc_listen", listen));
+        for (key, listen) in std::iter::once(("server.listen", self.listen)).chain(grpc) {
+            let loopback = listen.ip().is_loopback();
+            if self.dev && !loopback {
+                fault(
+                    "server.dev",
+                    format!(
+                        "--dev serves without keys, so it listens on loopback only, and {listen} is not: leave --dev out, or listen on 127.0.0.1"
+                    ),
+                );
+            }
+            if !loopback && !self.allow_remote {
+                fault(
+                    key,
+                    format!(
+                        "{listen} is reachable from other machines, and Caisson speaks plain HTTP: listen on 127.0.0.1 behind a proxy \
+                         that speaks TLS, or say --allow-remote"
+                    ),
+                );
+            }
         }
-        if !loopback && !self.allow_remote {
+        if !(1..=GRPC_MESSAGE_BYTES_MAX).contains(&(self.grpc_message_bytes as u64)) {
             fault(
-                "server.listen",
+                "server.grpc_message_bytes",
                 format!(
-                    "{} is reachable from other machines, and Caisson speaks plain HTTP: listen on 127.0.0.1 behind a proxy \
-                     that speaks TLS, or say --allow-remote",
-                    self.listen
+                    "grpc_message_bytes is {}; 1 to {GRPC_MESSAGE_BYTES_MAX} make sense",
+                    self.grpc_message_bytes
                 ),
             );
         }
@@ -419,6 +451,12 @@ mod tests {
         assert!(error(remote).contains("--allow-remote"));
         assert!(error(&format!("{remote}allow_remote = true\ndev = true")).contains("--dev"));
         fine(&format!("{remote}allow_remote = true"));
+        let remote = "[server]\ngrpc_listen = \"0.0.0.0:1\"\n";
+        assert!(error(remote).contains("--allow-remote"));
+        assert!(error(&format!("{remote}allow_remote = true\ndev = true")).contains("--dev"));
+        fine("[server]\ngrpc_message_bytes = 1073741824");
+        assert!(error("[server]\ngrpc_message_bytes = 1073741825").contains("1073741824"));
+        assert!(error("[server]\ngrpc_message_bytes = 0").contains("grpc_message_bytes"));
         assert!(error("[server]\ndrain_seconds = 4000").contains("4030"));
         assert!(error("[log]\nfilter = \"=nonsense=\"").contains("nonsense"));
         for (text, key) in [

@@ -1,6 +1,6 @@
 //! Who may do what: the rule of each route, and what happens around every request because of it.
 //!
-//! [`guard`] stands before every handler. It finds out who calls ([`Caller`]), asks whether they may
+//! [`guard`] stands before every handler, of HTTP and of gRPC. It finds out who calls ([`Caller`]), asks whether they may
 //! ([`Rule`]), lets the request in under its tenant's quotas, and afterwards puts changes and refusals
 //! into the audit log. A handler that learns only from the body what it is about has the rule
 //! [`Rule::Asks`] and calls [`Caller::allow`] itself; an answer of success without that is a defect,
@@ -457,10 +457,16 @@ pub(crate) fn no_tenant(name: &str) -> ApiError {
     ApiError::not_found(format!("there is no tenant `{}`", caisson_registry::shown(name)))
 }
 
+/// The status of an answer. One of gRPC is always 200, and has its error along.
+fn status(response: &Response) -> StatusCode {
+    let error = response.extensions().get::<ApiError>();
+    error.map_or(response.status(), ApiError::status)
+}
+
 /// A success that nobody was asked about must not leave.
 fn checked(caller: &Caller, rule: Rule, response: Response) -> Response {
     let asks = matches!(rule, Rule::Asks(_));
-    if asks && response.status().is_success() && !caller.0.asked.load(Ordering::Relaxed) {
+    if asks && status(&response).is_success() && !caller.0.asked.load(Ordering::Relaxed) {
         return ApiError::internal(format!("a handler with the rule {rule:?} asked nobody")).into_response();
     }
     response
@@ -471,7 +477,7 @@ async fn audit(caller: &Caller, rule: Rule, response: Response) -> Response {
     let Some(action) = rule.action() else {
         return response;
     };
-    let status = response.status();
+    let status = status(&response);
     let refused = matches!(
         status,
         StatusCode::UNAUTHORIZED
@@ -502,7 +508,7 @@ async fn audit(caller: &Caller, rule: Rule, response: Response) -> Response {
 /// The change is made, and nobody would find it in the log: its caller has to know.
 fn unaudited(error: &caisson_audit::AuditError, response: Response) -> Response {
     tracing::error!(%error, "the audit log can't be written");
-    if !response.status().is_success() {
+    if !status(&response).is_success() {
         return response;
     }
     ApiError::new(
@@ -515,7 +521,7 @@ fn unaudited(error: &caisson_audit::AuditError, response: Response) -> Response 
 
 fn event(caller: &Caller, action: Action, response: &Response) -> Event {
     let principal = &caller.0.principal;
-    let status = response.status();
+    let status = status(response);
     let about = caller
         .0
         .resource
@@ -546,8 +552,8 @@ fn event(caller: &Caller, action: Action, response: &Response) -> Event {
         status: status.as_u16(),
         code: response
             .extensions()
-            .get::<super::error::Code>()
-            .map(|c| c.0.to_owned()),
+            .get::<ApiError>()
+            .map(|error| error.code().to_owned()),
         detail: detail.to_owned(),
         request_id: caller.0.request_id.clone(),
     }

@@ -29,7 +29,7 @@ pub(crate) const PLUGIN_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const MODEL_BYTES_MAX: u64 = 2 << 30;
 /// How long a body may take to arrive. 64 MiB in this time is 0.5 MiB/s, slower than any network
 /// that carries predictions.
-const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How much of a body that is too large is read and thrown away, so that a client which writes
 /// before it reads sees the 413 rather than a reset connection.
 const DRAIN_BYTES_MAX: u64 = 256 << 20;

@@ -100,7 +100,7 @@ pub(crate) async fn apply(
     let _one = context.app.tenant_turn(tenant).await;
     let usage = context.app.usage(tenant).await?;
     let state = caller.principal().tenant();
-    if serving.live(tenant, &spec.name).is_none() {
+    if serving.load_state(tenant, &spec.name).is_none() {
         state.check_amount(Quota::Deployments, usage.deployments + 1)?;
     }
     state.check_amount(Quota::StoredBytes, usage.stored_bytes + stored)?;
@@ -302,7 +302,8 @@ pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Resp
                 created_at: revision.map(|r| r.created_at().to_owned()),
                 state: match state {
                     LoadState::Ready => "ready".to_owned(),
-                    LoadState::Loading => "loading".to_owned(),
+                    LoadState::Loading | LoadState::Reloading => "loading".to_owned(),
+                    LoadState::Unloaded(reason) => format!("unloaded: {reason}"),
                     LoadState::Failed(reason) => format!("failed: {reason}"),
                 },
                 name,
@@ -362,7 +363,7 @@ impl Context {
             return Ok(revision);
         }
         match self.app.serving.load_state(tenant, name) {
-            Some(LoadState::Loading) => Err(ApiError::new(
+            Some(LoadState::Loading | LoadState::Reloading) => Err(ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "loading",
                 format!("`{name}` is being loaded; try again shortly"),
@@ -371,6 +372,11 @@ impl Context {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "load-failed",
                 format!("`{name}` can't be served: {reason}"),
+            )),
+            Some(LoadState::Unloaded(reason)) => Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unloaded",
+                format!("`{name}` is out of service: {reason}"),
             )),
             _ => Err(no_deployment(name)),
         }

@@ -1,4 +1,4 @@
-//! The one shape of every error that leaves over HTTP.
+//! The one shape of every error that leaves over HTTP; `grpc::status` has its other form.
 //!
 //! `{"error": "<sentence>", "code": "<kebab-case>"}`, and `row`, `column`, `stage`, `violations` and
 //! `problems` where there are any. Clients of the Open Inference Protocol read `error`; machines read `code`.
@@ -26,8 +26,9 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// and one second is the header's smallest step.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// An error on its way out.
-#[derive(Debug)]
+/// An error on its way out. It goes along with its answer, as an extension: for the audit log, and for
+/// gRPC, which says it in another form.
+#[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     status: StatusCode,
     /// Seconds; for 429 and 503.
@@ -35,12 +36,8 @@ pub(crate) struct ApiError {
     body: Box<Body>,
 }
 
-/// The code of an error, on its answer, for the audit log.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Code(pub(crate) &'static str);
-
 /// What every error answers.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Error")]
 pub(crate) struct Body {
     /// One sentence: what is wrong, where, and what to do.
@@ -68,7 +65,7 @@ pub(crate) struct Body {
 }
 
 /// One thing that is wrong with a text.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 struct Problem {
     /// From 1.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,13 +78,13 @@ struct Problem {
 }
 
 /// A violation as clients see it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Violation")]
 pub(crate) struct ViolationBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<String>,
+    pub(crate) column: Option<String>,
     code: String,
     message: String,
     severity: &'static str,
@@ -104,6 +101,16 @@ impl From<&Violation> for ViolationBody {
                 Severity::Reject => "reject",
                 Severity::Warn => "warn",
             },
+        }
+    }
+}
+
+impl ViolationBody {
+    /// The violation in one line, without its column.
+    pub(crate) fn sentence(&self) -> String {
+        match self.row {
+            Some(row) => format!("row {row}: {} ({})", self.message, self.code),
+            None => format!("{} ({})", self.message, self.code),
         }
     }
 }
@@ -153,6 +160,34 @@ impl ApiError {
     /// Its code.
     pub(crate) fn code(&self) -> &'static str {
         self.body.code
+    }
+
+    /// Its sentence.
+    pub(crate) fn message(&self) -> &str {
+        &self.body.error
+    }
+
+    /// After what time the same request may do better, if it may.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        let may = matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
+        may.then_some(Duration::from_secs(self.retry_after))
+    }
+
+    /// Stage, row and column, where it is in one.
+    pub(crate) fn place(&self) -> (Option<&str>, Option<u64>, Option<&str>) {
+        (
+            self.body.stage.as_deref(),
+            self.body.row,
+            self.body.column.as_deref(),
+        )
+    }
+
+    /// What validators found.
+    pub(crate) fn violations(&self) -> &[ViolationBody] {
+        &self.body.violations
     }
 
     /// 400.
@@ -205,11 +240,6 @@ impl ApiError {
             .unwrap_or_else(|_| br#"{"error":"internal error","code":"internal"}"#.to_vec())
     }
 
-    /// For the log.
-    pub(crate) fn message(&self) -> &str {
-        &self.body.error
-    }
-
     /// A file of an upload can't be written: 507 for want of room, and 500 otherwise.
     pub(crate) fn unwritten(error: &std::io::Error) -> Self {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
@@ -241,23 +271,28 @@ impl IntoResponse for ApiError {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(
-            self.status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        ) {
+        if let Some(wait) = self.wait() {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after));
+                .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response.extensions_mut().insert(Code(self.body.code));
+        response.extensions_mut().insert(self);
         response
     }
 }
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.body.error)
+    }
+}
+
+impl std::error::Error for ApiError {}
 
 impl From<ServingError> for ApiError {
     fn from(error: ServingError) -> Self {

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use super::auth::MaybeCaller;
 use super::{Context, json};
-use crate::config::file::ReadyPolicy;
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Live {
@@ -44,12 +43,7 @@ pub(crate) async fn live() -> Response {
 pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): MaybeCaller) -> Response {
     let draining = context.app.is_draining();
     let states = context.app.serving.load_states();
-    let waits = |state: &LoadState| match state {
-        LoadState::Loading => true,
-        LoadState::Failed(_) => context.app.ready == ReadyPolicy::All,
-        LoadState::Ready => false,
-    };
-    let ready = !draining && !states.values().any(waits);
+    let ready = context.app.is_ready();
     let sees = |tenant: &TenantId| {
         context.app.developer.is_some()
             || caller
@@ -58,7 +52,7 @@ pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): M
     };
     let waiting = states
         .values()
-        .filter(|state| **state != LoadState::Ready)
+        .filter(|state| matches!(state, LoadState::Loading | LoadState::Failed(_)))
         .count();
     let deployments = states
         .into_iter()
@@ -67,7 +61,7 @@ pub(crate) async fn ready(State(context): State<Context>, MaybeCaller(caller): M
             let why = match state {
                 LoadState::Loading => "loading".to_owned(),
                 LoadState::Failed(reason) => format!("failed: {reason}"),
-                LoadState::Ready => return None,
+                LoadState::Ready | LoadState::Unloaded(_) | LoadState::Reloading => return None,
             };
             Some((format!("{tenant}/{name}"), why))
         })

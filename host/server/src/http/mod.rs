@@ -1,13 +1,14 @@
-//! The HTTP edge: routes, and what is common to them.
+//! The HTTP edge: routes, and what is common to them; [`crate::grpc`] is the other edge.
 //!
-//! This crate is the only one that knows HTTP. A handler decodes, calls `caisson-serving` or
+//! This crate is the only one that knows HTTP and gRPC. A handler decodes, calls `caisson-serving` or
 //! `caisson-registry`, and encodes; it decides nothing about predictions itself.
 
 mod audit;
-mod auth;
-mod body;
+pub(crate) mod auth;
+pub(crate) mod body;
 mod deployments;
-mod error;
+mod encoding;
+pub(crate) mod error;
 mod extract;
 mod health;
 mod keys;
@@ -16,7 +17,7 @@ mod logged;
 mod metrics;
 mod model_life;
 mod models;
-mod oip;
+pub(crate) mod oip;
 pub(crate) mod openapi;
 mod peers;
 mod plugins;
@@ -40,6 +41,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
+use crate::grpc;
 pub(crate) use audit::STREAMS_MAX;
 use auth::Rule;
 use error::ApiError;
@@ -126,15 +128,23 @@ pub(crate) fn routes() -> Vec<Route> {
         };
     }
     routes! {
-        "/v2" { get Public => oip::server_metadata }
+        "/v2" { get Public => oip::metadata::server }
         "/v2/health/live" { get Public => health::live }
         "/v2/health/ready" { get Known => health::ready }
-        "/v2/models/{name}" { get On(A::DeploymentRead) => oip::model_metadata }
-        "/v2/models/{name}/versions/{version}" { get On(A::DeploymentRead) => oip::version_metadata }
-        "/v2/models/{name}/ready" { get On(A::DeploymentRead) => oip::model_ready }
-        "/v2/models/{name}/versions/{version}/ready" { get On(A::DeploymentRead) => oip::version_ready }
-        "/v2/models/{name}/infer" { post On(A::DeploymentPredict) => oip::infer }
-        "/v2/models/{name}/versions/{version}/infer" { post On(A::DeploymentPredict) => oip::infer_version }
+        "/v2/models/stats" { get On(A::DeploymentList) => oip::statistics::all }
+        "/v2/models/{name}" { get On(A::DeploymentRead) => oip::metadata::model }
+        "/v2/models/{name}/ready" { get On(A::DeploymentRead) => oip::metadata::ready }
+        "/v2/models/{name}/config" { get On(A::DeploymentRead) => oip::config::show }
+        "/v2/models/{name}/stats" { get On(A::DeploymentRead) => oip::statistics::show }
+        "/v2/models/{name}/infer" { post On(A::DeploymentPredict) => oip::infer::infer }
+        "/v2/models/{name}/versions/{version}" { get On(A::DeploymentRead) => oip::metadata::model }
+        "/v2/models/{name}/versions/{version}/ready" { get On(A::DeploymentRead) => oip::metadata::ready }
+        "/v2/models/{name}/versions/{version}/config" { get On(A::DeploymentRead) => oip::config::show }
+        "/v2/models/{name}/versions/{version}/stats" { get On(A::DeploymentRead) => oip::statistics::show }
+        "/v2/models/{name}/versions/{version}/infer" { post On(A::DeploymentPredict) => oip::infer::infer }
+        "/v2/repository/index" { post On(A::DeploymentList) => oip::repository::index }
+        "/v2/repository/models/{name}/load" { post On(A::DeploymentLoad) => oip::repository::load }
+        "/v2/repository/models/{name}/unload" { post On(A::DeploymentUnload) => oip::repository::unload }
         "/v1/whoami" { get AnyKey => tenants::whoami }
         "/v1/plugins" { get On(A::PluginList) => plugins::list, post Asks(A::PluginPush) => plugins::push }
         "/v1/plugins/{name}" { get On(A::PluginRead) => plugins::versions }
@@ -247,11 +257,15 @@ async fn no_query(request: Request, next: Next) -> Response {
     }
 }
 
-async fn no_route(uri: Uri) -> ApiError {
+async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
+    if grpc::is_call(&headers) {
+        return grpc::unimplemented();
+    }
     ApiError::not_found(format!(
         "there is no route `{}`; `GET /openapi.json` lists them",
         uri.path()
     ))
+    .into_response()
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
@@ -263,7 +277,7 @@ async fn wrong_method(method: Method, uri: Uri) -> ApiError {
 }
 
 /// A handler panicked: a defect of ours, answered like any other so that the connection lives.
-fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
+pub(crate) fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
     let cause = cause
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -149,7 +149,11 @@ impl<T> Queue<T> {
             .filter_map(|queue| queue.front())
             .map(|w| w.since);
         match first.min().map(|since| since + rules.delay) {
-            Some(until) if until > now => Now::Wait(until),
+            Some(until) if until > now => {
+                // Who is less patient than that is told in time.
+                let impatient = self.levels.iter().flatten().map(|w| w.until).min();
+                Now::Wait(impatient.map_or(until, |impatient| until.min(impatient)))
+            }
             _ => Now::Run(rules.rows_max),
         }
     }

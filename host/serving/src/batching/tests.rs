@@ -1,6 +1,6 @@
 //! Whatever happens in between, everyone gets their own.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use caisson_data::{Block, DataType, Field, Schema, Values};
 use proptest::prelude::*;
@@ -49,6 +49,7 @@ fn batcher(rules: Rules, runners: usize, run: Run) -> Arc<Batcher> {
         waited: metrics::Histogram::noop(),
         split: metrics::Counter::noop(),
         refused: metrics::Counter::noop(),
+        statistics: Arc::default(),
     };
     Batcher::new(rules, runners, run, counts)
 }
@@ -198,14 +199,23 @@ fn a_run_that_nobody_waits_for_ends() {
             Ok(rows)
         })
     });
-    let batcher = batcher(rules(), 1, run);
+    // It starts once both are there.
+    let rules = Rules {
+        preferred: vec![2],
+        delay: Duration::from_secs(60),
+        timeout: Duration::from_secs(120),
+        ..rules()
+    };
+    let batcher = batcher(rules, 1, run);
     threads(1).block_on(async {
         let ask = |x| {
             let batcher = Arc::clone(&batcher);
             tokio::spawn(async move { batcher.submit(batch(vec![x]), CallOptions::default()).await })
         };
         let (first, second) = (ask(1), ask(2));
-        sleep(Duration::from_millis(20)).await;
+        while batcher.lock().gathering || batcher.lock().runners == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
         first.abort();
         sleep(Duration::from_millis(20)).await;
         assert_eq!(ended.load(Ordering::Relaxed), 0, "one still waits");
@@ -317,4 +327,28 @@ fn a_run_that_panics_is_one_answer() {
             assert_eq!(codes, [true, false, true]);
             ask(3).await.unwrap();
         });
+}
+
+#[test]
+fn what_runs_in_no_time_is_not_queued() {
+    let plain = batcher(rules(), 1, Box::new(|rows| Box::pin(double(rows))));
+    assert!(plain.takes(1) && !plain.takes(64), "until it is known");
+    plain.note_alone(64, Duration::from_nanos(1));
+    assert!(plain.takes(1), "a large one says nothing of a small one");
+    plain.note_alone(1, Duration::from_micros(8));
+    assert!(!plain.takes(1));
+    plain.note_alone(1, Duration::from_millis(9));
+    assert!(!plain.takes(1), "interrupted");
+    for _ in 0..100 {
+        plain.note_alone(1, Duration::from_micros(60));
+    }
+    assert!(plain.takes(1) && plain.takes(32) && !plain.takes(33) && !plain.takes(0));
+    let delay = Duration::from_millis(1);
+    let asked = batcher(
+        Rules { delay, ..rules() },
+        1,
+        Box::new(|rows| Box::pin(double(rows))),
+    );
+    asked.note_alone(1, Duration::from_nanos(1));
+    assert!(asked.takes(1) && asked.takes(64) && !asked.takes(65));
 }

@@ -13,6 +13,7 @@
 mod aliases;
 mod monitors;
 mod pins;
+mod repository;
 mod rollback;
 mod support;
 mod tenants;

@@ -12,6 +12,7 @@ mod operation;
 mod ops;
 mod plugins;
 mod predict;
+mod repository;
 mod schemas;
 mod tenants;
 
@@ -30,11 +31,16 @@ use schemas::Schemas;
 /// A topic: its name, a sentence, and its operations.
 type Topic = (&'static str, &'static str, fn(&mut Schemas) -> Vec<Operation>);
 
-const TOPICS: [Topic; 6] = [
+const TOPICS: [Topic; 7] = [
     (
         "predict",
         "Predictions: the Open Inference Protocol v2, and rows.",
         predict::operations,
+    ),
+    (
+        "repository",
+        "What serves: the Open Inference Protocol's configuration, statistics and model repository.",
+        repository::operations,
     ),
     (
         "deployments",

@@ -20,6 +20,7 @@ pub(super) struct Operation {
     /// Of query and headers.
     parameters: Vec<Value>,
     body: Map<String, Value>,
+    body_may_be_absent: bool,
     answers: BTreeMap<u16, Value>,
     pub(super) errors: BTreeSet<u16>,
 }
@@ -44,6 +45,7 @@ impl Operation {
             path_parameters: BTreeMap::new(),
             parameters: Vec::new(),
             body: Map::new(),
+            body_may_be_absent: false,
             answers: BTreeMap::new(),
             errors: BTreeSet::new(),
         }
@@ -103,6 +105,12 @@ impl Operation {
             "application/json",
             json!({ "schema": schema, "example": example }),
         )
+    }
+
+    /// A body in JSON, or none.
+    pub(super) fn may_take<T: JsonSchema>(mut self, schemas: &mut Schemas, example: Value) -> Self {
+        self.body_may_be_absent = true;
+        self.takes::<T>(schemas, example)
     }
 
     /// A body of another media type, which must be there.
@@ -198,7 +206,7 @@ impl Operation {
             operation.insert("parameters".to_owned(), parameters);
         }
         if !self.body.is_empty() {
-            let mut body = json!({ "required": true, "content": self.body });
+            let mut body = json!({ "required": !self.body_may_be_absent, "content": self.body });
             renamed.apply(&mut body);
             operation.insert("requestBody".to_owned(), body);
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::error::ViolationBody;
-use super::super::oip::{ModelMetadata, ModelReady, ServerMetadata};
+use super::super::oip::metadata::{ModelMetadata, ModelReady, ServerMetadata};
 use super::super::predict::DriftBody;
 use super::operation::{Operation, get, post};
 use super::schemas::Schemas;
@@ -64,14 +64,14 @@ fn infer(s: &mut Schemas, path: &'static str, id: &'static str, summary: &'stati
     let example =
         json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": [2], "data": [1.0, 20.0] }] });
     post(path, id, summary)
-        .about("The Open Inference Protocol v2 with its extension for binary tensors: then the body is the JSON, of as many bytes as the header says, and the tensors behind it.")
+        .about("The Open Inference Protocol v2 with its extension for binary tensors: then the body is the JSON, of as many bytes as the header says, and the tensors behind it; with 0, one raw tensor. Body and answer may be compressed with gzip, deflate or zstd.")
         .header(length, "Bytes of the JSON, where binary tensors follow it.", bytes.clone())
         .takes::<InferRequest>(s, example)
         .takes_as("application/octet-stream", json!({ "schema": {} }))
         .ok::<InferResponse>(s, "The outputs.")
         .answers_as(200, "", "application/octet-stream", json!({ "schema": {} }))
         .answer_header(200, length, "Bytes of the JSON, where binary tensors follow it.", bytes)
-        .fails(&[404, 422, 429, 503, 504])
+        .fails(&[404, 415, 422, 429, 503, 504])
 }
 
 fn rows(s: &mut Schemas, path: &'static str, id: &'static str, summary: &'static str) -> Operation {
@@ -118,7 +118,8 @@ struct InferRequest {
     #[serde(default)]
     #[schemars(length(max = 1024))]
     id: Option<String>,
-    /// `binary_data_output`: outputs as binary tensors.
+    /// `binary_data_output`: outputs as binary tensors. `nan`: `"token"` for bare NaN and infinities, which
+    /// are `null` else. `priority`, and `timeout` in microseconds: in the deployment's queue.
     #[serde(default)]
     parameters: Option<Map<String, Value>>,
     /// One for each column that the deployment takes.
