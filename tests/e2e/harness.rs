@@ -403,6 +403,13 @@ impl Keyed {
             .unwrap()
     }
 
+    /// A POST's answer that isn't JSON.
+    pub fn text_of_post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> String {
+        let mut response = self.request("POST", path, headers, body);
+        assert_eq!(response.status(), 200);
+        response.body_mut().read_to_string().unwrap()
+    }
+
     /// `/metrics` as text.
     pub fn metrics(&self) -> String {
         self.text("/metrics")

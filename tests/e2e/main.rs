@@ -28,6 +28,7 @@ mod oip;
 mod oip_repository;
 mod oip_wire;
 mod operation;
+mod prediction_log;
 mod restart;
 mod sandbox;
 mod sdk_readme;

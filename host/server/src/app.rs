@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use caisson_access::{Access, AccessError, FirstAdmin, Principal};
+use caisson_access::{Access, AccessError, FirstAdmin, Principal, Quota};
 use caisson_alerts::Alerts;
 use caisson_audit::AuditLog;
 use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
+use caisson_predictions::Predictions;
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use caisson_serving::{LoadState, Meters, ModelCache, Parts, Serving, Turns};
@@ -53,6 +54,7 @@ pub(crate) struct App {
     pub(crate) models: Models,
     pub(crate) serving: Serving,
     pub(crate) alerts: Alerts,
+    pub(crate) predictions: Predictions,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
     /// Reads Parquet files, in a process of its own.
@@ -135,6 +137,10 @@ impl App {
                     .unwrap_or_default()
             }
         }));
+        let predictions = Predictions::open(store.clone(), settings.predictions(), {
+            let (access, store) = (access.clone(), store.clone());
+            move |tenant, bytes| may_store(&access, &store, tenant, bytes)
+        })?;
         let serving = Serving::new(Parts {
             sandbox: sandbox.clone(),
             meters: Arc::clone(&meters),
@@ -143,6 +149,7 @@ impl App {
             models: models.clone(),
             deployments: deployments.clone(),
             vitals: Arc::default(),
+            predictions: predictions.clone(),
         });
         let alerts = tokio::task::spawn_blocking({
             let (store, options) = (store.clone(), settings.alerts.options(alerting::catalogue())?);
@@ -161,6 +168,7 @@ impl App {
             models,
             serving,
             alerts,
+            predictions,
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
             parquet_worker: WorkerCommand::current_exe(["parquet-worker"])
@@ -200,11 +208,14 @@ impl App {
         Ok(())
     }
 
-    /// How much a tenant has.
+    /// How much a tenant has, its logs of predictions included.
     pub(crate) async fn usage(&self, tenant: &TenantId) -> Result<Usage, RegistryError> {
         let (store, owner) = (self.store.clone(), tenant.clone());
         match tokio::task::spawn_blocking(move || caisson_registry::usage(&store, &owner)).await {
-            Ok(usage) => usage,
+            Ok(usage) => usage.map(|mut usage| {
+                usage.stored_bytes += self.predictions.stored_bytes(tenant.as_str());
+                usage
+            }),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
@@ -292,6 +303,25 @@ impl App {
                 tracing::error!(%error, "loading a deployment ended early");
             }
         }
+    }
+}
+
+/// May a tenant have this many bytes of logs beside what the registry has of it?
+fn may_store(access: &Access, store: &Store, tenant: &str, bytes: u64) -> bool {
+    let Ok(tenant) = tenant.parse::<TenantId>() else {
+        return false;
+    };
+    let (state, usage) = (
+        access.tenant_state(&tenant),
+        caisson_registry::usage(store, &tenant),
+    );
+    match (state, usage) {
+        (Ok(state), Ok(usage)) => {
+            let total = usage.stored_bytes.saturating_add(bytes);
+            state.check_amount(Quota::StoredBytes, total).is_ok()
+        }
+        // Of a tenant that is gone, or can't be read.
+        _ => false,
     }
 }
 

@@ -136,6 +136,10 @@ pub(crate) async fn build(
         rejected: metrics::Counter::noop(),
         warned: metrics::Counter::noop(),
     };
+    if let Some(log) = &spec.log {
+        let checked = log.check_columns(pipeline.input(), pipeline.features(), pipeline.output());
+        checked.map_err(|message| ServingError::new(Kind::Unprocessable, "log-columns", message))?;
+    }
     let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
     Ok(Built {

@@ -14,6 +14,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use caisson_data::{Batch, Schema};
 use caisson_inference::Model;
+use caisson_predictions::Predictions;
 use caisson_registry::{
     AliasChange, DeploymentStore, ModelRecord, Models, NewRevision, Origin, Plugins, RegistryError,
     RevisionRecord, TenantId, VersionRef,
@@ -28,6 +29,7 @@ use crate::build::{self, Built, Earlier};
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
 use crate::first_run::{FirstRun, first_run};
+use crate::logging::{Logging, Ticket};
 use crate::meters::Meters;
 use crate::models::ModelCache;
 use crate::monitor::{self, Monitor, MonitorReport};
@@ -56,6 +58,8 @@ pub struct Parts {
     pub deployments: DeploymentStore,
     /// How deployments fare.
     pub vitals: Arc<VitalsTable>,
+    /// The prediction log.
+    pub predictions: Predictions,
 }
 
 impl Parts {
@@ -101,6 +105,7 @@ pub struct Revision {
     batcher: Option<Arc<Batcher>>,
     statistics: Arc<Statistics>,
     answers: Option<Answers>,
+    logging: Option<Logging>,
     monitors: Vec<Monitor>,
     plan: Plan,
     sandbox: Sandbox,
@@ -148,6 +153,10 @@ impl Revision {
         });
         let cache = built.spec.cache;
         let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
+        let logging = built.spec.log.as_ref().map(|spec| {
+            let log = parts.predictions.log(&owner, &name, record.number, spec.clone());
+            Logging::new(log, &pipeline, &parts.sandbox, &meter)
+        });
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
@@ -162,6 +171,7 @@ impl Revision {
             batcher,
             statistics,
             answers,
+            logging,
             monitors,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
@@ -230,7 +240,20 @@ impl Revision {
         &self.vitals
     }
 
-    /// Answer a batch of the input schema.
+    /// The ticket of a request for [`Self::predict_as`], with the request's own id or a new one; none where
+    /// the deployment has no log.
+    ///
+    /// # Errors
+    ///
+    /// An id that is none.
+    pub fn ticket(&self, id: Option<&str>) -> Result<Option<Ticket>, ServingError> {
+        self.logging
+            .as_ref()
+            .map(|logging| logging.ticket(id))
+            .transpose()
+    }
+
+    /// Answer a batch of the input schema, which nobody logs.
     ///
     /// # Errors
     ///
@@ -240,7 +263,23 @@ impl Revision {
         batch: Batch,
         options: CallOptions,
     ) -> Result<Prediction, ServingError> {
+        self.predict_as(None, batch, options).await
+    }
+
+    /// Answer a batch of the input schema, and log it as its ticket says.
+    ///
+    /// # Errors
+    ///
+    /// See [`Pipeline::predict`].
+    pub async fn predict_as(
+        self: &Arc<Self>,
+        ticket: Option<Ticket>,
+        batch: Batch,
+        options: CallOptions,
+    ) -> Result<Prediction, ServingError> {
         let start = Instant::now();
+        let logged = self.logging.as_ref().zip(ticket);
+        let logged = logged.and_then(|(log, ticket)| Some((log, log.take(ticket, &batch, start)?)));
         let rows = batch.rows();
         self.requests.increment(1);
         self.rows.increment(rows as u64);
@@ -263,8 +302,10 @@ impl Revision {
             self.vitals.answered(rows, took, result.as_ref().err());
         }
         self.statistics.ended(rows, took, result.is_ok());
-        if result.is_err() {
-            self.failures.increment(1);
+        match (&result, logged) {
+            (Ok(prediction), Some((log, taken))) => log.answered(taken, &prediction.batch),
+            (Ok(_), None) => {}
+            (Err(_), _) => self.failures.increment(1),
         }
         result
     }

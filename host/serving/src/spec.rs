@@ -21,6 +21,8 @@
 //!   - {name: recency-ks, plugin: ks@0.1.0, on: input, config: {...}}
 //! batching:
 //!   max_batch_size: 64
+//! log:
+//!   sample: 0.1
 //! ```
 //!
 //! Unknown keys are errors everywhere: a misspelt limit must not be a limit that isn't there.
@@ -28,6 +30,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caisson_data::{Field, Schema};
+use caisson_predictions::LogSpec;
 use caisson_registry::NAME_PATTERN;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,6 +87,9 @@ pub struct DeploymentSpec {
     /// Answers that are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheSpec>,
+    /// What is logged of requests and answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogSpec>,
 }
 
 /// One plugin in the pipeline.
@@ -386,6 +392,10 @@ impl DeploymentSpec {
                 ));
             }
         }
+        self.log
+            .as_ref()
+            .map_or(Ok(()), LogSpec::check)
+            .map_err(SpecError)?;
         self.batching.check(self.predictor.is_some()).map_err(SpecError)?;
         if self.monitors.len() > MONITORS_MAX {
             return fail(format!(

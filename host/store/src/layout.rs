@@ -7,6 +7,7 @@
 //! metadata/acked       the newest acknowledged commit
 //! blobs/sha256/ab/cd/  blobs by digest
 //! blobs/tmp/           blobs that are being written; emptied at open
+//! objects/             named objects, where blobs are local
 //! blob-cache/          copies of blobs, in the place of blobs/, where those are in an object store
 //! ```
 //!

@@ -7,6 +7,8 @@
 //!   it returns. [`record`] gives the records types and format numbers.
 //! - [`Blobs`]: immutable bytes by SHA-256, checked whenever they are read; in the data folder, or
 //!   in an object store ([`BlobBackend`]).
+//! - [`Objects`]: files by name in the same place as blobs, for other programs to read. No backup has
+//!   them.
 //! - [`Store::backup_to`] and [`restore_from`]: a portable copy in one stream, and the way back from a
 //!   damaged folder.
 //!
@@ -24,6 +26,7 @@ mod digest;
 mod error;
 mod layout;
 mod metadata;
+mod objects;
 pub mod record;
 mod space;
 
@@ -41,6 +44,8 @@ pub use metadata::{
     COMMIT_OPS_MAX, Commit, Expect, KEY_BYTES_MAX, Metadata, Op, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page,
     VALUE_BYTES_MAX, Visitor, Write,
 };
+
+pub use objects::{OBJECT_PATH_BYTES_MAX, ObjectInfo, Objects};
 
 use metadata::SledMetadata;
 
@@ -132,6 +137,11 @@ impl Store {
     /// The blobs.
     pub fn blobs(&self) -> &Blobs {
         &self.0.blobs
+    }
+
+    /// The named objects.
+    pub fn objects(&self) -> Objects {
+        Objects::new(self.dir(), self.blobs().clone())
     }
 
     /// The folder.

@@ -84,8 +84,12 @@ pub(crate) fn arrow_schema(schema: &Arc<Schema>) -> Result<SchemaRef, EncodeErro
     Ok(record_batch(&Batch::empty(Arc::clone(schema)))?.schema())
 }
 
-/// A batch as Arrow has it.
-pub(crate) fn record_batch(batch: &Batch) -> Result<RecordBatch, EncodeError> {
+/// A batch as Arrow has it, for who puts other columns beside its own.
+///
+/// # Errors
+///
+/// As [`encode`]; 2 GiB of text in one column.
+pub fn record_batch(batch: &Batch) -> Result<RecordBatch, EncodeError> {
     let columns: Vec<_> = (0..batch.schema().len())
         .filter_map(|index| batch.column(index))
         .collect();

@@ -25,9 +25,9 @@ mod encode;
 mod stream;
 
 pub use decode::decode;
-pub use encode::{EncodeError, StreamWriter, encode};
 #[cfg(feature = "parquet")]
-pub(crate) use encode::{arrow_schema, record_batch};
+pub(crate) use encode::arrow_schema;
+pub use encode::{EncodeError, StreamWriter, encode, record_batch};
 pub use stream::{RECORD_BATCH_ROWS_MAX, StreamReader, StreamTable};
 
 /// Field metadata that names an extension type.

@@ -62,6 +62,14 @@ pub(crate) enum DeploymentCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// How the prediction log of a deployment stands.
+    #[command(after_help = "Example:\n  caisson deployment log churn")]
+    Log {
+        /// The deployment.
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Stop serving a deployment. Its history is kept.
     #[command(after_help = "Example:\n  caisson deployment delete churn")]
     Delete {
@@ -140,6 +148,14 @@ pub(crate) fn run_command(command: DeploymentCommand) -> anyhow::Result<()> {
             to,
             remote,
         } => history::diff(&name, from, to, &remote)?,
+        DeploymentCommand::Log { name, remote } => {
+            let client = Client::new(&remote)?;
+            let answer = client.get(&format!("/v1/deployments/{}/log", segment(&name)))?;
+            match client.json {
+                true => output::json(&answer),
+                false => print_log(&answer),
+            }
+        }
         DeploymentCommand::Delete { name, remote } => {
             let client = Client::new(&remote)?;
             let answer = client.delete(&format!("/v1/deployments/{}", segment(&name)))?;
@@ -151,6 +167,20 @@ pub(crate) fn run_command(command: DeploymentCommand) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Rows of a prediction log, and what became of the others.
+fn print_log(status: &Value) {
+    let rows = status.get("rows").unwrap_or(&Value::Null);
+    println!("stored bytes: {}", output::cell(status, "stored_bytes"));
+    println!("rows since the server started:");
+    for state in ["logged", "waiting"] {
+        println!("  {state}: {}", output::cell(rows, state));
+    }
+    let dropped = rows.get("dropped").and_then(Value::as_object);
+    for (reason, count) in dropped.into_iter().flatten().filter(|(_, count)| **count != 0) {
+        println!("  dropped ({}): {count}", output::one_line(reason));
+    }
 }
 
 /// The stages of a plan with the columns that each one gives.

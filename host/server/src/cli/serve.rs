@@ -113,6 +113,10 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         loading.abort();
         sweeping.abort();
         alerting.stop().await;
+        let predictions = app.predictions.clone();
+        tokio::task::spawn_blocking(move || predictions.close())
+            .await
+            .context("writing the last of the prediction log")?;
         tracing::info!("stopped");
         Ok(())
     })

@@ -28,6 +28,7 @@ pub(crate) struct File {
     pub(crate) log: Log,
     pub(crate) audit: Audit,
     pub(crate) alerts: Alerts,
+    pub(crate) predictions: PredictionLog,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quotas: Quotas,
 }
@@ -97,6 +98,14 @@ pub(crate) struct Alerts {
     pub(crate) base_url: Option<String>,
     /// How often rules are compared with what was measured.
     pub(crate) interval_seconds: Option<u64>,
+}
+
+/// `[predictions]`: what the logs of predictions may take.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PredictionLog {
+    /// Bytes of rows that wait in memory to be written.
+    pub(crate) buffer_bytes: Option<usize>,
 }
 
 /// `[models]`: ONNX Runtime.

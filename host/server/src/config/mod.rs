@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::http::listener::CONNECTIONS_MAX;
 pub(crate) use alerts::Alerts;
-use file::{Audit, File, LogFormat, Provider, ReadyPolicy, S3};
+use file::{Audit, File, LogFormat, PredictionLog, Provider, ReadyPolicy, S3};
 
 /// Where the server listens unless told otherwise: this machine alone.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -52,6 +52,9 @@ const CONNECTIONS_PER_PEER: usize = CONNECTIONS_MAX / 4;
 const WRITE_TIMEOUT_SECONDS: u64 = 60;
 /// The longest that makes sense: what waits to be sent stays in memory.
 const WRITE_TIMEOUT_SECONDS_MAX: u64 = 3600;
+/// Memory for rows of prediction logs that wait: a deployment has a quarter of it, and less than a
+/// mebibyte of that is less than one large request.
+const LOG_BUFFER_BYTES_MIN: usize = 4 << 20;
 /// The longest of both: a supervisor has killed the process long before.
 const STOP_SECONDS_MAX: u64 = 3600;
 
@@ -149,6 +152,7 @@ pub(crate) struct Settings {
     pub(crate) s3: S3,
     pub(crate) audit: Audit,
     pub(crate) alerts: Alerts,
+    pub(crate) predictions: PredictionLog,
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) provider: Provider,
     pub(crate) fallback_to_cpu: bool,
@@ -203,6 +207,15 @@ impl Settings {
         options
     }
 
+    /// What the logs of predictions may take.
+    pub(crate) fn predictions(&self) -> caisson_predictions::Limits {
+        let mut limits = caisson_predictions::Limits::default();
+        if let Some(bytes) = self.predictions.buffer_bytes {
+            limits.buffer_bytes = bytes;
+        }
+        limits
+    }
+
     /// Put file, environment and flags together, and check the whole.
     ///
     /// # Errors
@@ -237,6 +250,7 @@ impl Settings {
             log,
             audit,
             alerts,
+            predictions,
             quotas,
         } = file;
         let dev = flags.dev.or(server.dev).unwrap_or_default();
@@ -287,6 +301,7 @@ impl Settings {
                 base_url: flags.alert_base_url.or(alerts.base_url),
                 interval_seconds: flags.alert_interval_seconds.or(alerts.interval_seconds),
             }),
+            predictions,
             onnxruntime: flags.onnxruntime.or(models.onnxruntime),
             provider: flags.provider.or(models.provider).unwrap_or_default(),
             fallback_to_cpu: flags
@@ -369,6 +384,16 @@ impl Settings {
                     "{} is not from 1 to {WRITE_TIMEOUT_SECONDS_MAX}",
                     self.write_timeout.as_secs()
                 ),
+            );
+        }
+        if let Some(bytes) = self
+            .predictions
+            .buffer_bytes
+            .filter(|&n| n < LOG_BUFFER_BYTES_MIN)
+        {
+            fault(
+                "predictions.buffer_bytes",
+                format!("{bytes} is less than {LOG_BUFFER_BYTES_MIN}: large requests would never be logged"),
             );
         }
         if let Err(error) = self.store().blobs.check() {
@@ -472,6 +497,7 @@ mod tests {
                 "server.write_timeout_seconds",
             ),
             ("[storage]\nblobs = \"ftp://x\"", "storage.blobs"),
+            ("[predictions]\nbuffer_bytes = 1000", "predictions.buffer_bytes"),
             ("[models]\nonnxruntime = \"/none.so\"", "models.onnxruntime"),
             (
                 "[quotas]\nrequests_per_second = -1.0",

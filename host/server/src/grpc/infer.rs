@@ -42,13 +42,18 @@ pub(super) async fn infer(
     let parameters = Parameters::of(&request)?;
     let outputs = request.choose_outputs(revision.output())?;
     revision.statistics().decoded(start.elapsed());
-    let prediction = revision.predict(request.batch, parameters.options).await?;
+    let ticket = revision.ticket(request.id.as_deref())?;
+    // A request to a deployment with a log is told what it is called there.
+    let id = request.id.or_else(|| Some(ticket.as_ref()?.id().to_string()));
+    let prediction = revision
+        .predict_as(ticket, request.batch, parameters.options)
+        .await?;
 
     let start = Instant::now();
     let mut answer = ModelInferResponse {
         model_name: revision.name().to_owned(),
         model_version: revision.number().to_string(),
-        id: request.id.unwrap_or_default(),
+        id: id.unwrap_or_default(),
         ..ModelInferResponse::default()
     };
     let answer = sized(context, tenant, prediction.batch.byte_len(), move || {

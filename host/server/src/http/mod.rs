@@ -14,6 +14,7 @@ mod extract;
 mod health;
 mod keys;
 pub(crate) mod listener;
+mod logged;
 mod metrics;
 mod model_life;
 mod models;
@@ -183,6 +184,7 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/rollback" { post On(A::DeploymentRollback) => deployments::rollback }
         "/v1/deployments/{name}/predict" { post On(A::DeploymentPredict) => predict::predict }
         "/v1/deployments/{name}/drift" { post On(A::DeploymentDrift) => predict::drift }
+        "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
         "/v1/alert-rules" { get On(A::AlertRead) => alerts::rules, put On(A::AlertConfigure) => alerts::put_rules }
         "/v1/alert-rules-schema.json" { get Public => alerts::schema }

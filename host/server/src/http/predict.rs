@@ -19,7 +19,7 @@ use super::auth::Caller;
 use super::error::{ApiError, ViolationBody};
 use super::extract::Path;
 use super::stream::{self, Form};
-use super::{Context, body, json, json_bytes, media_type, sized};
+use super::{Context, body, json, json_bytes, logged, media_type, sized};
 
 /// Rows of a window given to `drift`. Sketches and tests settle long before; past it, a sample says
 /// the same.
@@ -36,21 +36,31 @@ pub(crate) async fn predict(
     let from = Form::of_body(&headers)?;
     let to = from.of_answer(&headers)?;
     let revision = context.live(caller.tenant(), &name)?;
+    let (ticket, id) = logged::ticket(&revision, None, &headers)?;
     if !(from == Form::Json || (from, to) == (Form::Csv, Form::Json)) {
-        return stream::respond(context, caller, name, revision, (from, to), &headers, body).await;
+        let answer = stream::respond(
+            context,
+            caller,
+            name,
+            (revision, ticket),
+            (from, to),
+            &headers,
+            body,
+        );
+        return Ok(id.named(answer.await?));
     }
     let limits = DecodeLimits::default();
     let batch = read(&context, &caller, &headers, body, &revision, limits).await?;
-    let prediction = revision.predict(batch, CallOptions::default()).await?;
+    let prediction = revision.predict_as(ticket, batch, CallOptions::default()).await?;
     if to != Form::Json {
-        return stream::whole(to, &revision, prediction.batch);
+        return Ok(id.named(stream::whole(to, &revision, prediction.batch)?));
     }
     let size = prediction.batch.byte_len();
     let out = sized(&context, caller.tenant(), size, move || {
         encode(&prediction, revision.number())
     })
     .await?;
-    Ok(json_bytes(StatusCode::OK, out))
+    Ok(id.named(json_bytes(StatusCode::OK, out)))
 }
 
 fn encode(prediction: &Prediction, revision: u64) -> Result<Vec<u8>, ApiError> {

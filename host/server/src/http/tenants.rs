@@ -141,6 +141,7 @@ pub(crate) async fn delete(
         context.app.alerts.clone(),
         tenant.clone(),
     );
+    let predictions = context.app.predictions.clone();
     blocking(move || {
         access.delete_tenant(&gone, || {
             let usage = caisson_registry::usage(&store, &gone)?;
@@ -157,7 +158,8 @@ pub(crate) async fn delete(
         })?;
         // Plugins never go while their tenant is there; now it is gone.
         caisson_registry::forget(&store, &gone)?;
-        Ok::<_, ApiError>(alerts.forget(gone.as_str())?)
+        alerts.forget(gone.as_str())?;
+        predictions.forget(gone.as_str()).map_err(ApiError::internal)
     })
     .await??;
     let body = Deleted {
@@ -182,8 +184,7 @@ pub(crate) async fn usage(
 ) -> Result<Response, ApiError> {
     let state = context.app.access.tenant_state(&tenant)?;
     let meter = context.app.meters.of(&tenant);
-    let (store, owner) = (context.app.store.clone(), tenant.clone());
-    let usage = blocking(move || caisson_registry::usage(&store, &owner)).await??;
+    let usage = context.app.usage(&tenant).await?;
     let body = UsageBody {
         quotas: &state.quotas(),
         usage,

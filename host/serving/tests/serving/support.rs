@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use caisson_data::{Batch, Block, Values};
 use caisson_inference::{Runtime, SessionOptions};
+use caisson_predictions::Predictions;
 use caisson_registry::signature::SignaturePolicy;
 use caisson_registry::{
     Baseline, DeploymentStore, ModelUpload, Models, PluginUpload, Plugins, Provenance, TenantId,
@@ -65,6 +66,10 @@ impl System {
             models: Models::new(store.clone()),
             deployments: DeploymentStore::new(store.clone()),
             vitals: Arc::default(),
+            predictions: Predictions::open(store.clone(), caisson_predictions::Limits::default(), |_, _| {
+                true
+            })
+            .unwrap(),
         };
         Self {
             serving: Serving::new(parts.clone()),

@@ -111,6 +111,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// The local folder in which blobs are written before they are kept, and where they are read.
     fn folder(&self) -> &Folder;
 
+    /// The object store; none where blobs are in the data folder.
+    fn bucket(&self) -> Option<&Bucket> {
+        None
+    }
+
     /// What is kept here are the data folder's of this id from now on.
     fn take_over(&self, id: &str) -> Result<(), StoreError>;
 

@@ -3,6 +3,7 @@
 //! ```text
 //! PREFIX/caisson-blobs.json   {"format":1,"data_folder":"…"}: whose blobs these are
 //! PREFIX/sha256/<digest>      a blob each
+//! PREFIX/objects/<path>       a named object each
 //! ```
 //!
 //! Requests are bounded: large blobs go and come in parts, a part has a time limit, and what fails
@@ -61,8 +62,8 @@ struct Owner {
 #[derive(Debug)]
 pub(crate) struct Bucket {
     url: String,
-    prefix: ObjectPath,
-    store: Arc<AmazonS3>,
+    pub(super) prefix: ObjectPath,
+    pub(super) store: Arc<AmazonS3>,
     /// Taken by `drop` alone.
     runtime: Option<Runtime>,
 }
@@ -328,11 +329,16 @@ impl Bucket {
 
     /// A blob's address, for messages.
     pub(crate) fn place_of(&self, digest: &Digest) -> PathBuf {
-        PathBuf::from(format!("{}/sha256/{}", self.url, digest.hex()))
+        self.place(&format!("sha256/{}", digest.hex()))
+    }
+
+    /// An address below the prefix, for messages.
+    pub(super) fn place(&self, below: &str) -> PathBuf {
+        PathBuf::from(format!("{}/{below}", self.url))
     }
 
     /// Let the runtime do it, and wait.
-    fn wait<T: Send + 'static>(
+    pub(super) fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -358,7 +364,7 @@ impl Bucket {
     }
 
     /// What an error means to the operator.
-    fn error(&self, action: &'static str, error: &object_store::Error) -> StoreError {
+    pub(super) fn error(&self, action: &'static str, error: &object_store::Error) -> StoreError {
         let url = self.url.clone();
         let detail = short(error);
         match error {
@@ -412,7 +418,7 @@ fn chain<'a>(
 }
 
 /// S3 answers 404 both for a missing object and for a missing bucket.
-fn is_no_bucket(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(super) fn is_no_bucket(error: &(dyn std::error::Error + 'static)) -> bool {
     chain(error).any(|e| e.to_string().contains("NoSuchBucket"))
 }
 

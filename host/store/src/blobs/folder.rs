@@ -91,15 +91,9 @@ impl Folder {
     }
 
     /// Give a temporary file its name, without flushing anything.
-    pub(crate) fn place(&self, mut temporary: Temporary, digest: &Digest) -> Result<PathBuf, StoreError> {
+    pub(crate) fn place(&self, temporary: Temporary, digest: &Digest) -> Result<PathBuf, StoreError> {
         let path = self.path_of(digest);
-        if let Some(parent) = path.parent() {
-            layout::create_dir_durably(parent)?;
-        }
-        if let Some(from) = &temporary.path {
-            fs::rename(from, &path).map_err(|e| StoreError::io("write", &path, e))?;
-        }
-        temporary.path = None;
+        temporary.rename_to(&path)?;
         Ok(path)
     }
 
@@ -211,6 +205,20 @@ pub(crate) struct Temporary {
     pub(crate) file: File,
     /// Present until the file is renamed.
     path: Option<PathBuf>,
+}
+
+impl Temporary {
+    /// Give the file this name on the same filesystem, without flushing anything.
+    pub(crate) fn rename_to(mut self, path: &Path) -> Result<(), StoreError> {
+        if let Some(parent) = path.parent() {
+            layout::create_dir_durably(parent)?;
+        }
+        if let Some(from) = &self.path {
+            fs::rename(from, path).map_err(|e| StoreError::io("write", path, e))?;
+        }
+        self.path = None;
+        Ok(())
+    }
 }
 
 impl Drop for Temporary {

@@ -16,6 +16,7 @@
 mod backend;
 mod bucket;
 mod folder;
+mod named;
 mod remote;
 mod writer;
 
@@ -32,6 +33,7 @@ pub use backend::{BlobBackend, Credentials, UrlOptions};
 pub use writer::BlobWriter;
 
 pub(crate) use backend::{Backend, Listed};
+pub(crate) use bucket::Bucket;
 pub(crate) use folder::Temporary;
 
 use crate::{Digest, StoreError};
@@ -261,6 +263,16 @@ impl Blobs {
     /// A new file that goes with its handle, for what is too large for memory.
     pub(crate) fn temporary(&self) -> Result<Temporary, StoreError> {
         self.0.folder().temporary()
+    }
+
+    /// The local folder in which they are written.
+    pub(crate) fn folder(&self) -> &Folder {
+        self.0.folder()
+    }
+
+    /// The object store; none where blobs are in the data folder.
+    pub(crate) fn bucket(&self) -> Option<&Bucket> {
+        self.0.bucket()
     }
 
     /// Refuse where there is no room for blobs of this many bytes.

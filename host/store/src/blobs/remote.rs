@@ -125,6 +125,10 @@ impl Backend for Remote {
         &self.copies
     }
 
+    fn bucket(&self) -> Option<&Bucket> {
+        Some(&self.bucket)
+    }
+
     fn take_over(&self, id: &str) -> Result<(), StoreError> {
         self.bucket.take_over(id)
     }

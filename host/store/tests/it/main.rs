@@ -15,6 +15,7 @@ mod formats;
 mod full;
 mod kill;
 mod metadata;
+mod objects;
 mod open;
 mod s3;
 mod workload;

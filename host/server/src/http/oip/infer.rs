@@ -17,7 +17,7 @@ use caisson_data::{DecodeError, DecodeLimits, Schema, oip_binary};
 use super::super::auth::Caller;
 use super::super::error::ApiError;
 use super::super::extract::Path;
-use super::super::{Context, body, encoding, sized};
+use super::super::{Context, body, encoding, logged, sized};
 use super::Named;
 use super::parameters::Parameters;
 
@@ -47,7 +47,10 @@ pub(crate) async fn infer(
     let parameters = Parameters::of(&request)?;
     let outputs = request.choose_outputs(revision.output())?;
     revision.statistics().decoded(start.elapsed());
-    let prediction = revision.predict(request.batch, parameters.options).await?;
+    let (ticket, shown) = logged::ticket(&revision, request.id.as_deref(), &headers)?;
+    let prediction = revision
+        .predict_as(ticket, request.batch, parameters.options)
+        .await?;
 
     let start = Instant::now();
     let (id, answering) = (request.id, Arc::clone(&revision));
@@ -76,7 +79,7 @@ pub(crate) async fn infer(
     if let Some(coding) = coding {
         into.insert(header::CONTENT_ENCODING, coding);
     }
-    Ok(response)
+    Ok(shown.named(response))
 }
 
 /// What a body says whose JSON part has this length; `None`: all of it.

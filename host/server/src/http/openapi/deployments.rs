@@ -1,5 +1,6 @@
 //! Deployments.
 
+use caisson_predictions::LogStatus;
 use caisson_registry::RevisionRecord;
 use caisson_serving::DeploymentSpec;
 use serde_json::{Value, json};
@@ -45,6 +46,9 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             .takes::<Rollback>(s, json!({ "to": 1, "message": "the new model overshoots" }))
             .ok::<PlanBody<'_>>(s, "The new revision.")
             .fails(&[404, 409, 422, 503, 504, 507]),
+        get("/v1/deployments/{name}/log", "showLog", "How the prediction log stands")
+            .ok::<LogStatus>(s, "Rows that are logged, that wait, and that were dropped, and why.")
+            .fails(&[404, 503]),
         get("/v1/deployment-schema.json", "deploymentSchema", "The JSON Schema of a deployment file").answers_as(
             200,
             "For editors.",

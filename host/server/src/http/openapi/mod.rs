@@ -32,7 +32,7 @@ use schemas::Schemas;
 /// A topic: its name, a sentence, and its operations.
 type Topic = (&'static str, &'static str, fn(&mut Schemas) -> Vec<Operation>);
 
-const TOPICS: [Topic; 7] = [
+const TOPICS: [Topic; 8] = [
     (
         "predict",
         "Predictions: the Open Inference Protocol v2, and rows.",

@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use caisson_data::Batch;
-use caisson_serving::{CallOptions, Kind, Revision, ServingError};
+use caisson_predictions::RowNumbers;
+use caisson_serving::{CallOptions, Kind, Revision, ServingError, Ticket};
 
 use super::super::Context;
 use super::super::auth::Caller;
@@ -60,6 +61,8 @@ pub(super) struct Answerer {
     pub(super) name: String,
     /// The revision that was live when the stream began: all of it is answered by one.
     pub(super) revision: Arc<Revision>,
+    /// The stream's, where the deployment has a log.
+    pub(super) ticket: Option<Ticket>,
     /// Is there a place for errors of rows?
     pub(super) row_errors: bool,
     /// Rows without an answer since the last with one, on which a stage failed.
@@ -85,7 +88,7 @@ impl Answerer {
                 return Err(error);
             }
             let batch = self
-                .predict(part.batch, false)
+                .predict(part.batch, false, || RowNumbers::From(first_row))
                 .await
                 .map_err(|e| ApiError::from(e).rows_from(first_row))?;
             return Ok(Answers {
@@ -113,7 +116,11 @@ impl Answerer {
                 false => part.batch.select_rows(&rows).map_err(ApiError::internal)?,
             };
             let again = rows.len() < part.batch.rows();
-            let error = match self.predict(batch, again).await {
+            let numbers = || {
+                let place = |row: &usize| places.get(*row).copied().unwrap_or(*row);
+                RowNumbers::At(rows.iter().map(|row| first_row + place(row) as u64).collect())
+            };
+            let error = match self.predict(batch, again, numbers).await {
                 Ok(batch) => {
                     self.stage_failures.store(0, Ordering::Relaxed);
                     answered.push(batch);
@@ -161,9 +168,16 @@ impl Answerer {
         })
     }
 
-    /// Predict, and wait where the server is busy.
-    async fn predict(&self, batch: Batch, again: bool) -> Result<Batch, ServingError> {
+    /// Predict, and wait where the server is busy. `again`: these rows ran before; `numbers` says for the log
+    /// which rows these are.
+    async fn predict(
+        &self,
+        batch: Batch,
+        again: bool,
+        numbers: impl Fn() -> RowNumbers,
+    ) -> Result<Batch, ServingError> {
         let rows = batch.rows();
+        let ticket = self.ticket.as_ref().map(|ticket| ticket.part(numbers()));
         let until = Instant::now() + WAIT_MAX;
         let mut wait = BUSY_WAIT;
         let mut options = CallOptions {
@@ -171,7 +185,8 @@ impl Answerer {
             ..CallOptions::default()
         };
         loop {
-            match self.revision.predict(batch.clone(), options).await {
+            let call = self.revision.predict_as(ticket.clone(), batch.clone(), options);
+            match call.await {
                 Ok(prediction) if prediction.batch.rows() == rows => return Ok(prediction.batch),
                 Ok(prediction) => {
                     return Err(ServingError::new(

@@ -32,7 +32,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use caisson_data::Batch;
-use caisson_serving::Revision;
+use caisson_serving::{Revision, Ticket};
 use futures_util::{StreamExt as _, stream};
 use http_body::Frame;
 use tokio::sync::mpsc;
@@ -85,7 +85,7 @@ pub(crate) async fn respond(
     context: Context,
     caller: Caller,
     name: String,
-    revision: Arc<Revision>,
+    (revision, ticket): (Arc<Revision>, Option<Ticket>),
     (from, to): (Form, Form),
     headers: &HeaderMap,
     request: Body,
@@ -114,6 +114,7 @@ pub(crate) async fn respond(
         caller,
         name,
         revision: Arc::clone(&revision),
+        ticket,
         row_errors: to == Form::Ndjson,
         stage_failures: AtomicU64::new(0),
     };

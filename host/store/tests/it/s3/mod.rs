@@ -354,3 +354,14 @@ fn other_urls_and_options_are_refused() {
     assert_eq!(error.code(), "blobs-url", "{error}");
     assert!(!format!("{options:?}").contains("secret\""), "{options:?}");
 }
+
+#[test]
+fn named_objects_are_beside_the_blobs() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), &server.options(URL)).unwrap();
+    crate::objects::behave(&store.objects());
+    let left = format!("{BUCKET}/caisson/objects/predictions/tenant=ab/part-2.parquet");
+    assert_eq!(server.request("GET", &left, b""), (200, b"three".to_vec()));
+    assert!(!dir.path().join("objects").exists());
+}
