@@ -25,7 +25,7 @@ cargo xtask <command>
             --seed N                  the choices of an earlier run again
             --program FILE            this `caisson`, instead of building the release one
   schemathesis   send a server what its description of the API says, and nearly that, and look at the answers
-            --examples N              of each operation and phase (default 15)
+            --examples N              of each operation and phase (default 10)
             --seed N                  other requests (default 1)
             --program FILE            this `caisson`, instead of building the release one
   load CASE   measure what many tenants cost each other: fairness, many, deploy, switch, stop;

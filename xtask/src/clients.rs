@@ -33,7 +33,8 @@ pub(crate) fn run(program: &Path) -> Result<()> {
     let address = api.url().trim_start_matches("http://");
     let status = Command::new(&python)
         .arg(root().join("tests/clients/run.py"))
-        .arg(address)
+        // One port speaks both.
+        .args([address, "--grpc", address])
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()
         .with_context(|| python.display().to_string())?;

@@ -19,7 +19,7 @@ use crate::{root, say};
 
 /// Generated requests of each operation and phase, unless told otherwise: both runs together take
 /// under three minutes on two cores.
-pub(crate) const EXAMPLES: u64 = 15;
+pub(crate) const EXAMPLES: u64 = 10;
 /// The same requests every time: a change's tests must not fail for what an earlier one did.
 pub(crate) const SEED: u64 = 1;
 

@@ -120,8 +120,11 @@ pub(crate) async fn push(
     body: Body,
 ) -> Result<Response, ApiError> {
     let owner = namespace.owner(&caller)?;
-    // Before the body: who may push nothing sends nothing.
-    caller.allow_on(Action::PluginPush, &owner, Resource::ANY_NAME)?;
+    // Before the body is read: what nobody may push isn't kept, only taken off the connection.
+    if let Err(refusal) = caller.allow_on(Action::PluginPush, &owner, Resource::ANY_NAME) {
+        body::discard(&headers, body).await;
+        return Err(refusal);
+    }
     let state = Arc::clone(caller.principal().tenant());
     let limit = upload_limit(&state, body::PLUGIN_BYTES_MAX);
     let component = body::read(&headers, body, limit).await?;
