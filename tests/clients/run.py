@@ -1,29 +1,41 @@
-"""Public clients against a running server: run.py HOST:PORT [--grpc HOST:PORT]
+"""Public clients against a running server, which speaks HTTP and gRPC on one port: run.py HOST:PORT
 
 The server has the deployments of `xtask/src/clients.rs`. Exits with 1 if any step failed.
+Two clients bring their own copy of the same gRPC messages, and Python's protobuf registers a message
+once: each client is a process of its own.
 """
 
-import argparse
+import importlib
+import multiprocessing
 import sys
 
-import curl
-import kserve_sdk
-import mlserver_types
-import steps
-import triton
+CLIENTS = (
+    ("triton", "http"),
+    ("kserve_sdk", "rest"),
+    ("mlserver_types", "rest"),
+    ("curl", "rest"),
+    ("triton", "grpc"),
+    ("kserve_sdk", "grpc"),
+)
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("http", metavar="HOST:PORT")
-parser.add_argument("--grpc", metavar="HOST:PORT")
-args = parser.parse_args()
 
-for client in (triton.http, kserve_sdk.rest, mlserver_types.rest, curl.rest):
-    client(args.http)
-if args.grpc:
-    for client in (triton.grpc, kserve_sdk.grpc):
-        client(args.grpc)
+def run(module, function, address):
+    """Every step of one client: how many passed, and what failed."""
+    import steps
 
-print(f"{steps.done} steps passed, {len(steps.failures)} failed")
-for failure in steps.failures:
-    print(f"  {failure}")
-sys.exit(bool(steps.failures))
+    getattr(importlib.import_module(module), function)(address)
+    return steps.done, steps.failures
+
+
+if __name__ == "__main__":
+    (address,) = sys.argv[1:]
+    passed, failures = 0, []
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for module, function in CLIENTS:
+            done, failed = pool.apply(run, (module, function, address))
+            passed += done
+            failures += failed
+    print(f"{passed} steps passed, {len(failures)} failed")
+    for failure in failures:
+        print(f"  {failure}")
+    sys.exit(bool(failures))

@@ -480,6 +480,10 @@ fn messages_are_bounded_and_may_be_compressed() {
         let mut packed = client.send_compressed(tonic::codec::CompressionEncoding::Gzip);
         let answer = packed.model_infer(raw("clipped", &x)).await.unwrap().into_inner();
         assert_eq!(answer.raw_output_contents[0].len(), 80_000);
+        let mut deflated = packed
+            .clone()
+            .send_compressed(tonic::codec::CompressionEncoding::Deflate);
+        deflated.model_infer(raw("clipped", &x)).await.unwrap();
         // A few bytes that unpack to many.
         let bomb = vec![0.0_f32; 1 << 22];
         let (code, reason, message) = refused(packed.model_infer(raw("clipped", &bomb)).await);

@@ -33,8 +33,7 @@ pub(crate) fn run(program: &Path) -> Result<()> {
     let address = api.url().trim_start_matches("http://");
     let status = Command::new(&python)
         .arg(root().join("tests/clients/run.py"))
-        // One port speaks both.
-        .args([address, "--grpc", address])
+        .arg(address)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()
         .with_context(|| python.display().to_string())?;

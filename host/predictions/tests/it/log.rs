@@ -1,6 +1,5 @@
 //! From an answer to a file.
 
-use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 

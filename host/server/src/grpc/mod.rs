@@ -119,6 +119,7 @@ pub(crate) fn routes(context: &Context, message_bytes_max: usize) -> anyhow::Res
     let serve = |bytes_max| {
         GrpcInferenceServiceServer::from_arc(Arc::clone(&inference))
             .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Deflate)
             .max_decoding_message_size(bytes_max)
             // Past this no client reads it: lengths are 32 bits.
             .max_encoding_message_size(u32::MAX as usize)
