@@ -41,7 +41,7 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             .path("version", exact())
             .query::<Why>(s)
             .ok::<PluginDeletion>(s, "It is gone.")
-            .fails(&[404, 409]),
+            .fails(&[404, 409, 413]),
         post("/v1/plugins/{name}/{version}/yank", "yankPlugin", "Let nothing new choose a version")
             .about("What is pinned to it goes on.")
             .path("version", exact())
