@@ -22,6 +22,7 @@ mod monitor;
 mod pipeline;
 mod plan;
 mod repository;
+mod revision;
 mod series;
 mod serving;
 mod spec;
@@ -42,7 +43,8 @@ pub use monitor::{Monitor, MonitorReport, worst};
 pub use pipeline::{Pipeline, Prediction};
 pub use plan::{MonitorPlan, Plan, StagePlan};
 pub use repository::{RepositoryEntry, RepositoryState, UNLOADED};
-pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Revision, Serving};
+pub use revision::Revision;
+pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Serving};
 pub use spec::{
     DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
     NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,

@@ -13,7 +13,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{Kind, ServingError};
-use crate::serving::{LoadState, Revision, Serving};
+use crate::revision::Revision;
+use crate::serving::{LoadState, Serving};
 
 /// Why a deployment that was unloaded doesn't serve.
 pub const UNLOADED: &str = "it was unloaded";

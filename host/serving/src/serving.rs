@@ -9,37 +9,30 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use caisson_data::{Batch, Schema};
 use caisson_inference::Model;
 use caisson_predictions::Predictions;
 use caisson_registry::{
     AliasChange, DeploymentStore, ModelRecord, Models, NewRevision, Origin, Plugins, RegistryError,
     RevisionRecord, TenantId, VersionRef,
 };
-use caisson_sandbox::{Meter, Sandbox};
+use caisson_sandbox::Sandbox;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::answers::Answers;
-use crate::batching::{self, Batcher};
 use crate::build::{self, Built, Earlier};
-use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
 use crate::first_run::{FirstRun, first_run};
-use crate::logging::{Logging, Ticket};
 use crate::meters::Meters;
 use crate::models::ModelCache;
-use crate::monitor::{self, Monitor, MonitorReport};
-use crate::pipeline::{Pipeline, Prediction, model_error};
+use crate::monitor::{self, Monitor};
+use crate::pipeline::model_error;
 use crate::plan::Plan;
-use crate::series::Series;
-use crate::spec::{DeploymentSpec, MonitorTarget};
-use crate::statistics::Statistics;
+use crate::revision::Revision;
+use crate::spec::DeploymentSpec;
 use crate::turns::Turns;
-use crate::vitals::{Vitals, VitalsTable};
+use crate::vitals::VitalsTable;
 
 /// What a [`Serving`] is put together from.
 #[derive(Clone)]
@@ -94,305 +87,6 @@ impl Parts {
 
 fn internal(error: impl ToString) -> ServingError {
     ServingError::new(Kind::Internal, "internal", error.to_string())
-}
-
-/// One immutable revision of a deployment, ready to serve.
-#[derive(Debug)]
-pub struct Revision {
-    record: RevisionRecord,
-    spec: DeploymentSpec,
-    pipeline: Arc<Pipeline>,
-    batcher: Option<Arc<Batcher>>,
-    statistics: Arc<Statistics>,
-    answers: Option<Answers>,
-    logging: Option<Logging>,
-    monitors: Vec<Monitor>,
-    plan: Plan,
-    sandbox: Sandbox,
-    meter: Arc<Meter>,
-    requests: metrics::Counter,
-    failures: metrics::Counter,
-    rows: metrics::Counter,
-    seconds: metrics::Histogram,
-    vitals: Arc<Vitals>,
-}
-
-impl Revision {
-    fn new(parts: &Parts, tenant: &TenantId, built: Built, mut record: RevisionRecord) -> Self {
-        let Built {
-            mut pipeline,
-            mut monitors,
-            ..
-        } = built;
-        let series = Series::of(tenant, &record.name);
-        series.measure(&mut pipeline, &mut monitors);
-        let (owner, name) = (tenant.to_string(), record.name.clone());
-        let pipeline = Arc::new(pipeline);
-        let meter = parts.meters.of(tenant);
-        let vitals = parts.vitals.of(tenant, &record.name);
-        let statistics = Arc::new(Statistics::default());
-        let rules = built.spec.batching.rules(built.spec.predictor.is_some());
-        let sandboxed = !(pipeline.transforms.is_empty() && pipeline.post.is_empty());
-        let batcher = rules.map(|rules| {
-            let (sandbox, meter, pipeline) =
-                (parts.sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
-            let counted = Arc::clone(&statistics);
-            let run: batching::Run = Box::new(move |batch| {
-                let (sandbox, meter, pipeline) = (sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
-                let counted = Arc::clone(&counted);
-                Box::pin(async move {
-                    let start = Instant::now();
-                    let run = async move { pipeline.run_to(MonitorTarget::Predictions, batch).await };
-                    let result = sandbox.fair(&meter, run).await;
-                    counted.ran(start.elapsed());
-                    result
-                })
-            });
-            let counts = counts(&owner, &name, Arc::clone(&vitals), Arc::clone(&statistics));
-            Batcher::new(rules, runs_max(), sandboxed, run, counts)
-        });
-        let cache = built.spec.cache;
-        let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
-        let logging = built.spec.log.as_ref().map(|spec| {
-            let log = parts.predictions.log(&owner, &name, record.number, spec.clone());
-            Logging::new(log, &pipeline, &parts.sandbox, &meter)
-        });
-        // Here it is only kept as what it means.
-        record.spec = serde_json::Value::Null;
-        record.pins = Some(built.pins);
-        Self {
-            requests: series.counter("caisson_requests_total"),
-            failures: series.counter("caisson_request_failures_total"),
-            rows: series.counter("caisson_rows_total"),
-            seconds: series.histogram("caisson_request_seconds"),
-            record,
-            spec: built.spec,
-            pipeline,
-            batcher,
-            statistics,
-            answers,
-            logging,
-            monitors,
-            plan: built.plan,
-            sandbox: parts.sandbox.clone(),
-            meter,
-            vitals,
-        }
-    }
-
-    /// The deployment's name.
-    pub fn name(&self) -> &str {
-        &self.record.name
-    }
-
-    /// Counted from 1.
-    pub fn number(&self) -> u64 {
-        self.record.number
-    }
-
-    /// When it was made, RFC 3339.
-    pub fn created_at(&self) -> &str {
-        &self.record.created_at
-    }
-
-    /// Who made it.
-    pub fn author(&self) -> &str {
-        &self.record.author
-    }
-
-    /// Why, in the author's words.
-    pub fn message(&self) -> Option<&str> {
-        self.record.message.as_deref()
-    }
-
-    /// How it came about.
-    pub fn origin(&self) -> Origin {
-        self.record.origin
-    }
-
-    /// The spec, every reference pinned.
-    pub fn spec(&self) -> &DeploymentSpec {
-        &self.spec
-    }
-
-    /// Its stages and their schemas.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// What it has done since it began to serve.
-    pub fn statistics(&self) -> &Statistics {
-        &self.statistics
-    }
-
-    /// The columns that a caller sends.
-    pub fn input(&self) -> &Arc<Schema> {
-        self.pipeline.input()
-    }
-
-    /// The columns of an answer.
-    pub fn output(&self) -> &Arc<Schema> {
-        self.pipeline.output()
-    }
-
-    /// How the deployment fares, this revision and those before it.
-    pub fn vitals(&self) -> &Vitals {
-        &self.vitals
-    }
-
-    /// The ticket of a request for [`Self::predict_as`], with the request's own id or a new one; none where
-    /// the deployment has no log.
-    ///
-    /// # Errors
-    ///
-    /// An id that is none.
-    pub fn ticket(&self, id: Option<&str>) -> Result<Option<Ticket>, ServingError> {
-        self.logging
-            .as_ref()
-            .map(|logging| logging.ticket(id))
-            .transpose()
-    }
-
-    /// Answer a batch of the input schema, which nobody logs.
-    ///
-    /// # Errors
-    ///
-    /// See [`Pipeline::predict`].
-    pub async fn predict(
-        self: &Arc<Self>,
-        batch: Batch,
-        options: CallOptions,
-    ) -> Result<Prediction, ServingError> {
-        self.predict_as(None, batch, options).await
-    }
-
-    /// Answer a batch of the input schema, and log it as its ticket says.
-    ///
-    /// # Errors
-    ///
-    /// See [`Pipeline::predict`].
-    pub async fn predict_as(
-        self: &Arc<Self>,
-        ticket: Option<Ticket>,
-        batch: Batch,
-        options: CallOptions,
-    ) -> Result<Prediction, ServingError> {
-        let start = Instant::now();
-        let logged = self.logging.as_ref().zip(ticket);
-        let logged = logged.and_then(|(log, ticket)| Some((log, log.take(ticket, &batch, start)?)));
-        let rows = batch.rows();
-        self.requests.increment(1);
-        self.rows.increment(rows as u64);
-        let result = match &self.answers {
-            Some(answers) => {
-                let mut kept = true;
-                let run = async |batch| {
-                    kept = false;
-                    self.run(batch, options).await
-                };
-                let result = answers.get_or(batch, run).await;
-                self.statistics.looked_up(kept, start.elapsed());
-                result
-            }
-            None => self.run(batch, options).await,
-        };
-        let took = start.elapsed();
-        self.seconds.record(took);
-        if !options.again {
-            self.vitals.answered(rows, took, result.as_ref().err());
-        }
-        self.statistics.ended(rows, took, result.is_ok());
-        match (&result, logged) {
-            (Ok(prediction), Some((log, taken))) => log.answered(taken, &prediction.batch),
-            (Ok(_), None) => {}
-            (Err(_), _) => self.failures.increment(1),
-        }
-        result
-    }
-
-    async fn run(&self, batch: Batch, options: CallOptions) -> Result<Prediction, ServingError> {
-        let rows = batch.rows();
-        if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(rows)) {
-            return self.run_with_others(batcher, batch, options).await;
-        }
-        let (pipeline, started) = (Arc::clone(&self.pipeline), Instant::now());
-        let call = async move { pipeline.predict(batch).await };
-        let result = self.sandbox.fair(&self.meter, call).await;
-        let took = started.elapsed();
-        self.statistics.ran(took);
-        if let (Some(batcher), Ok(_)) = (&self.batcher, &result) {
-            batcher.note_alone(rows, took);
-        }
-        result
-    }
-
-    async fn run_with_others(
-        &self,
-        batcher: &Arc<Batcher>,
-        batch: Batch,
-        options: CallOptions,
-    ) -> Result<Prediction, ServingError> {
-        let (batch, warnings) = if self.pipeline.validators.is_empty() {
-            (batch, Vec::new())
-        } else {
-            let pipeline = Arc::clone(&self.pipeline);
-            let call = async move {
-                let warnings = pipeline.validate(&batch).await?;
-                Ok::<_, ServingError>((batch, warnings))
-            };
-            self.sandbox.fair(&self.meter, call).await?
-        };
-        let batch = batcher.submit(batch, options).await?;
-        Ok(Prediction { batch, warnings })
-    }
-
-    /// Every monitor's report on a batch of the input schema.
-    ///
-    /// # Errors
-    ///
-    /// The deployment has no monitors, or a stage failed.
-    pub async fn drift(self: &Arc<Self>, current: Batch) -> Result<Vec<MonitorReport>, ServingError> {
-        if self.monitors.is_empty() {
-            return Err(ServingError::new(
-                Kind::Unprocessable,
-                "no-monitors",
-                format!(
-                    "`{}` has no monitors; add some to its deployment file",
-                    self.name()
-                ),
-            ));
-        }
-        let this = Arc::clone(self);
-        let call = async move { monitor::check_all(&this.pipeline, &this.monitors, current).await };
-        let reports = self.sandbox.fair(&self.meter, call).await?;
-        self.vitals.drifted(&reports);
-        Ok(reports)
-    }
-}
-
-/// Runs of one revision at the same time: more than cores only take turns.
-fn runs_max() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn counts(
-    tenant: &str,
-    deployment: &str,
-    vitals: Arc<Vitals>,
-    statistics: Arc<Statistics>,
-) -> batching::Counts {
-    let labels = [
-        ("tenant", tenant.to_owned()),
-        ("deployment", deployment.to_owned()),
-    ];
-    batching::Counts {
-        rows: metrics::histogram!("caisson_batch_rows", &labels),
-        waited: metrics::histogram!("caisson_queue_seconds", &labels),
-        split: metrics::counter!("caisson_batch_splits_total", &labels),
-        refused: metrics::counter!("caisson_queue_refusals_total", &labels),
-        vitals,
-        statistics,
-    }
 }
 
 /// How far a stored deployment is on its way to serving after a start.
@@ -561,7 +255,7 @@ impl Serving {
         let _one = self.changing.of((tenant.clone(), spec.name.clone())).await;
         let before = self.live(tenant, &spec.name);
         let built = self.build(tenant, spec, earlier(before.as_deref())).await?;
-        if let Some(revision) = before.as_ref().filter(|r| r.spec == built.spec) {
+        if let Some(revision) = before.as_ref().filter(|r| *r.spec() == built.spec) {
             return Ok(Applied {
                 result: ApplyResult::Unchanged,
                 revision: Arc::clone(revision),
