@@ -37,7 +37,7 @@ pub use entry::{Answer, RowNumbers};
 pub use keep::{Kept, remove_below};
 pub use place::{Area, Hour};
 pub use read::{FileRows, LogFile, LogReader, files, read_file, writer_properties};
-pub use rows::{Selection, Selected};
+pub use rows::{Selected, Selection};
 pub use shared::{Limits, Log, LogStatus, Predictions, Space};
 pub use spec::{EventTimeSpec, LogSpec, Redaction, TimeUnit};
 

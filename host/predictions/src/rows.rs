@@ -61,7 +61,10 @@ impl LogReader {
             if !selection.may_have(file.hour) {
                 continue;
             }
-            if self.select_of(&file, selection, &mut selected, &mut bytes)?.is_break() {
+            if self
+                .select_of(&file, selection, &mut selected, &mut bytes)?
+                .is_break()
+            {
                 selected.truncated = true;
                 break;
             }
@@ -100,7 +103,10 @@ impl LogReader {
                     return Ok(ControlFlow::Break(()));
                 }
                 let row = object(&batch, row);
-                *bytes += row.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>();
+                *bytes += row
+                    .iter()
+                    .map(|(name, value)| name.len() + size(value))
+                    .sum::<usize>();
                 selected.rows.push(row);
             }
         }
@@ -111,7 +117,8 @@ impl LogReader {
 impl Selection {
     fn may_have(&self, hour: Hour) -> bool {
         let of = |time: &Timestamp| Hour::of_micros(time.as_microsecond());
-        self.from.as_ref().is_none_or(|from| of(from) <= hour) && self.to.as_ref().is_none_or(|to| hour <= of(to))
+        self.from.as_ref().is_none_or(|from| of(from) <= hour)
+            && self.to.as_ref().is_none_or(|to| hour <= of(to))
     }
 
     fn wanted(&self, batch: &RecordBatch) -> Vec<usize> {
@@ -194,7 +201,9 @@ fn value(field: &Field, array: &dyn Array, row: usize) -> Value {
         }
         DataType::FixedSizeList(..) => {
             let list = array.as_fixed_size_list().value(row);
-            (0..list.len()).map(|at| value(field, list.as_ref(), at)).collect()
+            (0..list.len())
+                .map(|at| value(field, list.as_ref(), at))
+                .collect()
         }
         _ => Value::Null,
     }

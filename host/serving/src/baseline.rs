@@ -37,7 +37,11 @@ impl Serving {
         revision: &Arc<Revision>,
         label: &Field,
     ) -> Result<Option<LabelledBaseline>, ServingError> {
-        let Some(record) = revision.measured.clone().filter(|record| record.baseline.is_some()) else {
+        let Some(record) = revision
+            .measured
+            .clone()
+            .filter(|record| record.baseline.is_some())
+        else {
             return Ok(None);
         };
         let source = format!("the baseline of {}@{}", record.name, record.version);
@@ -55,10 +59,14 @@ impl Serving {
         };
         let (label, of) = (label.clone().nullable(), source.clone());
         let read = move || {
-            let refuse = |why: String| ServingError::new(Kind::Unprocessable, "baseline-mismatch", format!("{of}: {why}"));
+            let refuse = |why: String| {
+                ServingError::new(Kind::Unprocessable, "baseline-mismatch", format!("{of}: {why}"))
+            };
             let schema = Schema::new(vec![label]).map_err(|e| refuse(e.to_string()))?;
-            let labels = csv::decode_known(&Arc::new(schema), &bytes, &limits).map_err(|e| refuse(e.to_string()))?;
-            let input = csv::decode_known(&input_schema, &bytes, &limits).map_err(|e| refuse(e.to_string()))?;
+            let labels =
+                csv::decode_known(&Arc::new(schema), &bytes, &limits).map_err(|e| refuse(e.to_string()))?;
+            let input =
+                csv::decode_known(&input_schema, &bytes, &limits).map_err(|e| refuse(e.to_string()))?;
             let rows = 0..input.rows().min(labels.rows()).min(ROWS_MAX);
             let cut = |batch: &Batch| batch.slice_rows(rows.clone()).map_err(|e| refuse(e.to_string()));
             Ok::<_, ServingError>((cut(&input)?, cut(&labels)?))
@@ -69,7 +77,11 @@ impl Serving {
         let output = revision.sandbox.fair(&revision.meter, run).await?;
         if output.rows() != input.rows() {
             let message = format!("{source}: {} rows have {} answers", input.rows(), output.rows());
-            return Err(ServingError::new(Kind::Unprocessable, "baseline-mismatch", message));
+            return Err(ServingError::new(
+                Kind::Unprocessable,
+                "baseline-mismatch",
+                message,
+            ));
         }
         Ok(Some(LabelledBaseline {
             input,
@@ -82,7 +94,10 @@ impl Serving {
 
 /// Does a table have a column of this name? Asked of its header alone.
 fn has_column(bytes: &[u8], name: &str) -> bool {
-    let header = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
+    let header = bytes
+        .split(|&b| b == b'\n' || b == b'\r')
+        .next()
+        .unwrap_or_default();
     let schema = Schema::new(vec![Field::new(name, DataType::Text)]);
     schema.is_ok_and(|schema| csv::decode_known(&Arc::new(schema), header, &DecodeLimits::default()).is_ok())
 }

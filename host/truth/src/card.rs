@@ -145,7 +145,12 @@ impl Setup {
             "true" => "false".to_owned(),
             other => format!("not {other}"),
         };
-        let classes: Vec<Arc<str>> = spec.classes.iter().filter_map(label_text).map(Arc::from).collect();
+        let classes: Vec<Arc<str>> = spec
+            .classes
+            .iter()
+            .filter_map(label_text)
+            .map(Arc::from)
+            .collect();
         Self {
             task: spec.task,
             positive: positive.into(),
@@ -232,7 +237,11 @@ impl Setup {
         match self.task {
             Task::Binary => {
                 let score = row.scores.first().filter(|score| score.is_finite())?;
-                Some(if *score >= self.threshold { &self.positive } else { &self.negative })
+                Some(if *score >= self.threshold {
+                    &self.positive
+                } else {
+                    &self.negative
+                })
             }
             _ => {
                 // The first of the largest.
@@ -256,7 +265,14 @@ impl Card {
     pub(crate) fn add(&mut self, setup: &Setup, row: &Row<'_>) {
         self.predictions += 1;
         self.restated += row.restated;
-        if let (Kind::Binary { estimate: Some(estimate), .. }, Some(score)) = (&mut self.kind, row.scores.first()) {
+        if let (
+            Kind::Binary {
+                estimate: Some(estimate),
+                ..
+            },
+            Some(score),
+        ) = (&mut self.kind, row.scores.first())
+        {
             estimate.add(*score);
         }
         let Some(label) = row.label else {
@@ -264,7 +280,12 @@ impl Card {
         };
         self.labelled += 1;
         let used = match (&mut self.kind, label) {
-            (Kind::Binary { confusion, scores, .. }, Value::Name(label)) => {
+            (
+                Kind::Binary {
+                    confusion, scores, ..
+                },
+                Value::Name(label),
+            ) => {
                 let is_positive = setup.is_positive(label);
                 let name = |positive: bool| match positive {
                     true => &*setup.positive,
@@ -275,7 +296,9 @@ impl Card {
                     actual: Some(name(is_positive)),
                     predicted,
                 });
-                let scored = scores.as_mut().is_none_or(|s| s.add(row.scores.first(), is_positive));
+                let scored = scores
+                    .as_mut()
+                    .is_none_or(|s| s.add(row.scores.first(), is_positive));
                 predicted.is_some() && scored
             }
             (Kind::Multiclass { confusion, scores }, Value::Name(label)) => {
@@ -294,7 +317,11 @@ impl Card {
                     _ => f64::NAN,
                 };
                 let before = row.before.filter(|_| setup.task == Task::Forecast);
-                numbers.add(Predicted { actual, predicted, before });
+                numbers.add(Predicted {
+                    actual,
+                    predicted,
+                    before,
+                });
                 actual.is_finite() && predicted.is_finite()
             }
             _ => false,
@@ -306,8 +333,16 @@ impl Card {
     pub(crate) fn merge(&mut self, other: &Self) -> Result<(), Mismatch> {
         match (&mut self.kind, &other.kind) {
             (
-                Kind::Binary { confusion, scores, estimate },
-                Kind::Binary { confusion: c, scores: s, estimate: e },
+                Kind::Binary {
+                    confusion,
+                    scores,
+                    estimate,
+                },
+                Kind::Binary {
+                    confusion: c,
+                    scores: s,
+                    estimate: e,
+                },
             ) => {
                 confusion.merge(c)?;
                 if let (Some(ours), Some(theirs)) = (scores, s) {
@@ -317,7 +352,13 @@ impl Card {
                     ours.merge(theirs)?;
                 }
             }
-            (Kind::Multiclass { confusion, scores }, Kind::Multiclass { confusion: c, scores: s }) => {
+            (
+                Kind::Multiclass { confusion, scores },
+                Kind::Multiclass {
+                    confusion: c,
+                    scores: s,
+                },
+            ) => {
                 confusion.merge(c)?;
                 if let (Some(ours), Some(theirs)) = (scores, s) {
                     ours.merge(theirs)?;
@@ -342,7 +383,9 @@ impl Card {
     pub(crate) fn measure(&self, metric: Metric, setup: &Setup) -> (Answer, Option<f64>) {
         let nothing = || (Err(NO_ROW), None);
         match &self.kind {
-            Kind::Binary { confusion, scores, .. } => match class_metric(metric, &setup.positive) {
+            Kind::Binary {
+                confusion, scores, ..
+            } => match class_metric(metric, &setup.positive) {
                 Some(metric) => (confusion.measure(&metric, LEVEL), None),
                 None => match (score_metric(metric), scores) {
                     (Some(metric), Some(scores)) => scores.measure(metric),
@@ -364,11 +407,22 @@ impl Card {
     }
 
     /// Is a metric worse here than there?
-    pub(crate) fn compare(&self, metric: Metric, baseline: &Self, setup: &Setup) -> Result<Comparison, Undefined> {
+    pub(crate) fn compare(
+        &self,
+        metric: Metric,
+        baseline: &Self,
+        setup: &Setup,
+    ) -> Result<Comparison, Undefined> {
         match (&self.kind, &baseline.kind) {
             (
-                Kind::Binary { confusion, scores, .. },
-                Kind::Binary { confusion: c, scores: s, .. },
+                Kind::Binary {
+                    confusion, scores, ..
+                },
+                Kind::Binary {
+                    confusion: c,
+                    scores: s,
+                    ..
+                },
             ) => {
                 if let Some(metric) = class_metric(metric, &setup.positive) {
                     return degradation::classes(&metric, c, confusion);
@@ -394,7 +448,12 @@ impl Card {
     }
 
     /// Is a metric worse here than a value that was given?
-    pub(crate) fn compare_with(&self, metric: Metric, value: f64, setup: &Setup) -> Result<Comparison, Undefined> {
+    pub(crate) fn compare_with(
+        &self,
+        metric: Metric,
+        value: f64,
+        setup: &Setup,
+    ) -> Result<Comparison, Undefined> {
         let now = self.measure(metric, setup).0?;
         // A value without rows of its own, which therefore doesn't vary.
         let given = Measure {
@@ -412,10 +471,19 @@ impl Card {
 
     /// Estimates of metrics, by name.
     pub(crate) fn estimates(&self, wanted: &[Metric], setup: &Setup) -> Vec<(Metric, MetricValue)> {
-        let (Kind::Binary { estimate: Some(estimate), .. }, Some(estimator)) = (&self.kind, &setup.estimator) else {
+        let (
+            Kind::Binary {
+                estimate: Some(estimate),
+                ..
+            },
+            Some(estimator),
+        ) = (&self.kind, &setup.estimator)
+        else {
             return Vec::new();
         };
-        let metrics = wanted.iter().filter_map(|metric| Some((*metric, estimated_metric(*metric)?)));
+        let metrics = wanted
+            .iter()
+            .filter_map(|metric| Some((*metric, estimated_metric(*metric)?)));
         let value = |(metric, estimated)| {
             let value = MetricValue {
                 estimated: true,
@@ -439,7 +507,11 @@ impl Card {
             + counts.iter().filter_map(|row| row.first()).sum::<u64>();
         let skip = usize::from(other == 0);
         let table = ConfusionTable {
-            labels: labels.iter().skip(skip).map(|label| label.map(str::to_owned)).collect(),
+            labels: labels
+                .iter()
+                .skip(skip)
+                .map(|label| label.map(str::to_owned))
+                .collect(),
             counts: counts
                 .iter()
                 .skip(skip)
@@ -447,7 +519,10 @@ impl Card {
                 .collect(),
         };
         let of = |metric: fn(Average) -> ClassMetric, name: &str| {
-            MetricValue::of(confusion.measure(&metric(Average::Class(name.to_owned())), LEVEL), None)
+            MetricValue::of(
+                confusion.measure(&metric(Average::Class(name.to_owned())), LEVEL),
+                None,
+            )
         };
         let rows = confusion.classes().into_iter().filter_map(|class| {
             let name = class.name?;
@@ -465,7 +540,9 @@ impl Card {
     /// Scores and labels, for a calibration; none where they weren't kept.
     pub(crate) fn scored(&self) -> &[(f64, bool)] {
         match &self.kind {
-            Kind::Binary { scores: Some(scores), .. } => scores.exact.as_deref().unwrap_or_default(),
+            Kind::Binary {
+                scores: Some(scores), ..
+            } => scores.exact.as_deref().unwrap_or_default(),
             _ => &[],
         }
     }

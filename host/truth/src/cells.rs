@@ -30,7 +30,12 @@ impl<'a> Cells<'a> {
         Some(match array.data_type() {
             DataType::Utf8 => array.as_string::<i32>().value(row).into(),
             DataType::LargeUtf8 => array.as_string::<i64>().value(row).into(),
-            DataType::Boolean => (if array.as_boolean().value(row) { "true" } else { "false" }).into(),
+            DataType::Boolean => (if array.as_boolean().value(row) {
+                "true"
+            } else {
+                "false"
+            })
+            .into(),
             DataType::UInt64 => array.as_primitive::<UInt64Type>().value(row).to_string().into(),
             DataType::Float32 | DataType::Float64 => {
                 let number = element(array, row)?;

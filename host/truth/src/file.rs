@@ -49,7 +49,12 @@ pub(crate) fn encode(labels: &[Label]) -> Result<Vec<u8>, TruthError> {
         (
             LABEL,
             false,
-            Arc::new(labels.iter().map(|label| Some(&label.value)).collect::<StringArray>()),
+            Arc::new(
+                labels
+                    .iter()
+                    .map(|label| Some(&label.value))
+                    .collect::<StringArray>(),
+            ),
         ),
         (
             OBSERVED_AT,

@@ -113,7 +113,12 @@ impl<'a> Reader<'a> {
             Some(keys) => LabelKey::Entity {
                 entity: entity(keys, row)
                     .filter(|text| text.len() <= TEXT_BYTES_MAX)
-                    .ok_or_else(|| ("key", format!("a key is a value of at most {TEXT_BYTES_MAX} bytes")))?,
+                    .ok_or_else(|| {
+                        (
+                            "key",
+                            format!("a key is a value of at most {TEXT_BYTES_MAX} bytes"),
+                        )
+                    })?,
                 time: time(EVENT_TIME, self.times, row)?
                     .ok_or_else(|| (EVENT_TIME, "say when it happened".to_owned()))?,
             },
@@ -123,7 +128,10 @@ impl<'a> Reader<'a> {
             ("label", why.to_owned())
         })?;
         if value.len() > TEXT_BYTES_MAX {
-            let why = format!("the label has {} bytes; it has at most {TEXT_BYTES_MAX}", value.len());
+            let why = format!(
+                "the label has {} bytes; it has at most {TEXT_BYTES_MAX}",
+                value.len()
+            );
             return Err(("label", why));
         }
         Ok(Label {

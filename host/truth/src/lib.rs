@@ -36,8 +36,8 @@ pub use evaluate::{Evaluation, Job, Latest, Newest, Reference};
 pub use label::{Label, LabelKey, Refused, labels_of};
 pub use metric::{Metric, Task};
 pub use result::{
-    Alarm, ClassRow, ConfusionTable, Found, History, HistoryQuery, LabelCounts, MetricValue, Part, SegmentName,
-    Standing, Verdict, WindowSpan, WindowStatement,
+    Alarm, ClassRow, ConfusionTable, Found, History, HistoryQuery, LabelCounts, MetricValue, Part,
+    SegmentName, Standing, Verdict, WindowSpan, WindowStatement,
 };
 pub use spec::{
     AlarmSpec, DegradationSpec, GroundTruthSpec, JoinSpec, KeySpec, PerformanceSpec, PerformanceWindowSpec,
@@ -66,6 +66,9 @@ pub enum TruthError {
     /// Too many labels wait to be written.
     #[error("too many labels wait to be written; send them again in a second")]
     Busy,
+    /// An evaluation ended early, since the server stops.
+    #[error("the server is about to stop")]
+    Ending,
     /// There is no such deployment any more.
     #[error("the deployment is gone")]
     Gone,

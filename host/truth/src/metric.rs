@@ -133,7 +133,10 @@ metrics! {
 impl Metric {
     /// The metrics of a task, those of scores only where there are some.
     pub fn of(task: Task, scores: bool) -> impl Iterator<Item = Self> {
-        Self::ALL.iter().copied().filter(move |metric| metric.fits(task, scores))
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(move |metric| metric.fits(task, scores))
     }
 
     fn fits(self, task: Task, scores: bool) -> bool {

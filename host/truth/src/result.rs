@@ -341,7 +341,7 @@ pub struct LabelCounts {
 }
 
 /// How a deployment's predictions fared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     /// When it was evaluated last; absent before the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,11 @@
 //! The labels of a server: what requests and the writer's thread share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::thread::JoinHandle;
 
 use caisson_predictions::{Area, Kept, LogReader};
@@ -81,7 +83,9 @@ impl Deployment {
     pub(crate) fn replace(&self, before: u64, after: u64) {
         let change = |bytes: u64| Some(bytes.saturating_sub(before).saturating_add(after));
         // Always some.
-        let _ = self.labels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+        let _ = self
+            .labels
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     pub(crate) fn set_results(&self, bytes: u64) {
@@ -151,6 +155,8 @@ pub(crate) struct Shared {
     pub(crate) log: LogReader,
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) states: States,
+    /// Is the server about to stop?
+    ending: AtomicBool,
     sender: SyncSender<Message>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -167,7 +173,10 @@ impl Truth {
     /// # Errors
     ///
     /// There is no thread to be had.
-    pub fn open(store: Store, admit: impl Fn(&str, &str) -> bool + Send + 'static) -> Result<Self, TruthError> {
+    pub fn open(
+        store: Store,
+        admit: impl Fn(&str, &str) -> bool + Send + 'static,
+    ) -> Result<Self, TruthError> {
         let (sender, receiver) = sync_channel(QUEUE);
         let deployments = Arc::<Deployments>::default();
         let writer = Writer::new(store.clone(), Arc::clone(&deployments), Box::new(admit))?;
@@ -180,6 +189,7 @@ impl Truth {
             store,
             deployments,
             states: States::default(),
+            ending: AtomicBool::new(false),
             sender,
             thread: Mutex::new(Some(thread)),
         })))
@@ -256,6 +266,21 @@ impl Truth {
         let message = Message::Forget(tenant.to_owned(), deployment.map(str::to_owned), answer);
         self.0.sender.send(message).map_err(|_| ended())?;
         answered.recv().map_err(|_| ended())?
+    }
+
+    /// Evaluations that are under way end early from now on, and say nothing more.
+    pub fn stop_evaluating(&self) {
+        self.0.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    ///
+    /// [`TruthError::Ending`].
+    pub(crate) fn go_on(&self) -> Result<(), TruthError> {
+        match self.0.ending.load(Ordering::Relaxed) {
+            true => Err(TruthError::Ending),
+            false => Ok(()),
+        }
     }
 
     /// Write everything that waits, and end. What comes afterwards is refused.

@@ -137,7 +137,10 @@ impl Writer {
         if let Some(last) = waiting.last() {
             self.note(&last.kept)?;
         }
-        let labels: Vec<Label> = waiting.iter().flat_map(|one| one.labels.iter().cloned()).collect();
+        let labels: Vec<Label> = waiting
+            .iter()
+            .flat_map(|one| one.labels.iter().cloned())
+            .collect();
         if labels.is_empty() {
             return Ok(());
         }
@@ -161,7 +164,12 @@ impl Writer {
     fn next_path(&mut self, tenant: &str, deployment: &str, hour: Hour) -> String {
         self.files += 1;
         let now = Timestamp::now().as_microsecond();
-        LABELS.file(tenant, deployment, hour, &format!("{now}-{}-{}", self.process, self.files))
+        LABELS.file(
+            tenant,
+            deployment,
+            hour,
+            &format!("{now}-{}-{}", self.process, self.files),
+        )
     }
 
     /// Write down what a deployment's file says of how much is kept.
@@ -217,7 +225,10 @@ impl Writer {
             let bytes = kept.enforce(&self.objects, LABELS, now)?;
             let of = self.deployments.of(tenant, deployment);
             of.set(bytes);
-            of.set_results(bytes_below(&self.objects, &PERFORMANCE.of_deployment(tenant, deployment))?);
+            of.set_results(bytes_below(
+                &self.objects,
+                &PERFORMANCE.of_deployment(tenant, deployment),
+            )?);
             let mut hours: BTreeMap<Hour, usize> = BTreeMap::new();
             for file in files(&self.objects, LABELS, tenant, deployment)? {
                 if file.size <= COMPACT_BYTES_MAX && file.hour < now {

@@ -27,6 +27,7 @@ mod remote;
 pub(crate) mod serve;
 mod signing;
 mod tenant;
+mod truth;
 
 use clap::{Parser, Subcommand};
 
@@ -49,6 +50,8 @@ Examples:
   caisson deploy -f churn.yaml                         create or change a deployment
   caisson predict churn --row '{\"recency\": 12}'        ask for a prediction
   caisson drift churn --file this-month.csv            compare data with the baseline
+  caisson feedback churn labels.csv                    say what came true
+  caisson performance churn                            how good the predictions were
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
   caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
@@ -81,6 +84,12 @@ enum Command {
     Predict(predict::PredictArgs),
     /// Compare data with a deployment's baseline.
     Drift(predict::DriftArgs),
+    /// What was sent to a deployment and answered, from its prediction log.
+    Predictions(truth::PredictionsArgs),
+    /// Say what came true of a deployment's predictions.
+    Feedback(truth::FeedbackArgs),
+    /// How a deployment did, window by window.
+    Performance(truth::PerformanceArgs),
     /// Make, list, suspend and delete tenants; their quotas, settings and usage.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -128,6 +137,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Deployment(command) => deploy::run_command(command).map(done),
         Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
+        Command::Predictions(args) => truth::predictions(&args).map(done),
+        Command::Feedback(args) => truth::feedback(&args),
+        Command::Performance(args) => truth::performance(&args),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
         Command::Key(command) => key::run(command).map(done),

@@ -115,7 +115,11 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn of(truth: &GroundTruthSpec, performance: &PerformanceSpec, revision_is_input: bool) -> Self {
+    pub(super) fn of(
+        truth: &GroundTruthSpec,
+        performance: &PerformanceSpec,
+        revision_is_input: bool,
+    ) -> Self {
         let input = |name: &String| format!("input_{name}");
         let score = |score: &ScoreSpec| match score {
             ScoreSpec::Column(column) => (format!("output_{column}"), None),
@@ -126,7 +130,10 @@ impl Columns {
                 JoinSpec::RequestId => None,
                 JoinSpec::Key(key) => Some(key.columns.iter().map(input).collect()),
             },
-            prediction: performance.prediction.as_ref().map(|name| format!("output_{name}")),
+            prediction: performance
+                .prediction
+                .as_ref()
+                .map(|name| format!("output_{name}")),
             scores: performance.scores.iter().map(score).collect(),
             segments: performance
                 .segments
@@ -232,21 +239,38 @@ impl<'a> Chunk<'a> {
     pub(super) fn extend(&mut self, batch: &RecordBatch, rows: impl Iterator<Item = Placed>) {
         let keys = self.columns.keys(batch, self.hashes);
         let revisions = Cells::of(batch, "revision");
-        let prediction = self.columns.prediction.as_ref().map(|name| Cells::of(batch, name));
+        let prediction = self
+            .columns
+            .prediction
+            .as_ref()
+            .map(|name| Cells::of(batch, name));
         let scores: Vec<_> = self
             .columns
             .scores
             .iter()
             .map(|(name, element)| (Cells::of(batch, name), *element))
             .collect();
-        let segments: Vec<_> = self.columns.segments.iter().map(|name| Cells::of(batch, name)).collect();
+        let segments: Vec<_> = self
+            .columns
+            .segments
+            .iter()
+            .map(|name| Cells::of(batch, name))
+            .collect();
         let wanted = self.setup.scores();
-        for Placed { row, pane, time, received } in rows {
+        for Placed {
+            row,
+            pane,
+            time,
+            received,
+        } in rows
+        {
             let predicted = match prediction {
                 None => Stored::Missing,
-                Some(cells) if self.setup.is_classification() => cells
-                    .text(row)
-                    .map_or(Stored::Missing, |text| Stored::Name(self.names.number(&text, self.hashes))),
+                Some(cells) if self.setup.is_classification() => {
+                    cells.text(row).map_or(Stored::Missing, |text| {
+                        Stored::Name(self.names.number(&text, self.hashes))
+                    })
+                }
                 Some(cells) => cells.number(row).map_or(Stored::Missing, Stored::Number),
             };
             let before = self.scores.len();
@@ -271,7 +295,10 @@ impl<'a> Chunk<'a> {
                 pane,
                 time,
                 received,
-                revision: revisions.int(row).and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+                revision: revisions
+                    .int(row)
+                    .and_then(|n| u64::try_from(n).ok())
+                    .unwrap_or(0),
                 predicted,
                 found: None,
                 restated: 0,
@@ -290,7 +317,9 @@ impl<'a> Chunk<'a> {
 
     pub(super) fn scores_of(&self, row: usize) -> &[f64] {
         let wanted = self.setup.scores();
-        self.scores.get(row * wanted..(row + 1) * wanted).unwrap_or_default()
+        self.scores
+            .get(row * wanted..(row + 1) * wanted)
+            .unwrap_or_default()
     }
 
     /// The number of a name.
@@ -306,7 +335,12 @@ impl<'a> Chunk<'a> {
     }
 
     /// Find the labels of all rows.
-    pub(super) fn label(&mut self, objects: &Objects, tenant: &str, deployment: &str) -> Result<(), TruthError> {
+    pub(super) fn label(
+        &mut self,
+        objects: &Objects,
+        tenant: &str,
+        deployment: &str,
+    ) -> Result<(), TruthError> {
         let lateness = self.truth.lateness_micros();
         let within = self.truth.within_micros();
         // A label of a request can't come before it, but for clocks that differ a little.
@@ -333,7 +367,9 @@ impl<'a> Chunk<'a> {
             while let Some(row) = self.rows.get_mut(at as usize) {
                 at = row.next;
                 let distance = time.map_or(0, |time| time.saturating_sub(row.time));
-                if (0..=within).contains(&distance) && label.received_at <= row.received.saturating_add(lateness) {
+                if (0..=within).contains(&distance)
+                    && label.received_at <= row.received.saturating_add(lateness)
+                {
                     row.take(value, label.received_at, distance);
                 }
             }
@@ -364,12 +400,20 @@ impl RowOf {
                 }
                 self.restated += 1;
                 if received >= found.received {
-                    self.found = Some(Found { value, received, distance });
+                    self.found = Some(Found {
+                        value,
+                        received,
+                        distance,
+                    });
                 }
             }
             _ => {
                 self.restated = 0;
-                self.found = Some(Found { value, received, distance });
+                self.found = Some(Found {
+                    value,
+                    received,
+                    distance,
+                });
             }
         }
     }

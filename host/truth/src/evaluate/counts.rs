@@ -9,6 +9,7 @@ use caisson_predictions::LogReader;
 use caisson_store::Objects;
 
 use super::chunk::{Columns, labels, predictions};
+use super::state::leave_out;
 use crate::TruthError;
 use crate::cells::Cells;
 use crate::label::{Hashes, LabelKey};
@@ -73,7 +74,7 @@ pub(super) fn count(
             }
         })?;
         for path in files {
-            predictions(log, path, &columns.key_names(), |batch| {
+            let read = predictions(log, path, &columns.key_names(), |batch| {
                 let (times, received) = (Cells::of(batch, "event_time"), Cells::of(batch, "received_at"));
                 for (row, key) in columns.keys(batch, &hashes).into_iter().enumerate() {
                     let Some(all) = key.and_then(|key| keys.get_mut(&key)) else {
@@ -86,7 +87,9 @@ pub(super) fn count(
                     for of in all {
                         let fits = match (of.time, time) {
                             (None, _) => true,
-                            (Some(label), Some(time)) => (0..=truth.within_micros()).contains(&(label - time)),
+                            (Some(label), Some(time)) => {
+                                (0..=truth.within_micros()).contains(&(label - time))
+                            }
                             (Some(_), None) => false,
                         };
                         if fits {
@@ -95,7 +98,8 @@ pub(super) fn count(
                         }
                     }
                 }
-            })?;
+            });
+            leave_out(path, read)?;
         }
         for of in keys.values().flatten() {
             let number = of.received.len() as u64;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::Job;
 use super::stored::{Folder, key};
 use super::windows::{Gathered, Place, merge, moment, name};
-use super::Job;
 use crate::TruthError;
 use crate::card::{Card, Setup};
 use crate::metric::Metric;
@@ -69,7 +69,9 @@ pub(super) fn statement(
             unusable,
             restated,
             metrics: measured.iter().map(value).collect(),
-            estimates: estimates.map(|(metric, value)| (metric.to_string(), value)).collect(),
+            estimates: estimates
+                .map(|(metric, value)| (metric.to_string(), value))
+                .collect(),
             confusion,
             classes: classes.unwrap_or_default(),
             verdicts,
@@ -124,7 +126,9 @@ fn verdicts(
         let found = match against {
             Against::Cards(cards) => of_cards(cards, metric),
             Against::Own(cards) => of_cards(cards, metric),
-            Against::Values(values) => values.get(&metric).map(|value| card.compare_with(metric, *value, setup)),
+            Against::Values(values) => values
+                .get(&metric)
+                .map(|value| card.compare_with(metric, *value, setup)),
             Against::Nothing => None,
         };
         let verdict = match found {

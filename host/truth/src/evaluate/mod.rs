@@ -139,35 +139,47 @@ impl Truth {
         let of = self.0.deployments.of(job.tenant, job.deployment);
         // Before the files are listed: what comes meanwhile is seen next time.
         let version = of.version();
-        let changed = state.list_files(&self.0.log, (job.tenant, job.deployment), &span)?;
-        let seen = (version, state.list.files.len(), state.list.next);
-        let news = state.seen != Some(seen);
-        let candidates = candidates(state, &span, job, news);
+        let files = state.list_files(&self.0.log, (job.tenant, job.deployment), &span)?;
+        let news = News {
+            labels: state.seen != Some(version),
+            predictions: files.new,
+            estimates: estimator(job, state).is_some(),
+        };
+        self.go_on()?;
+        let candidates = candidates(state, &span, job, &news);
         let segments = state.list.segments.clone();
         let mut evaluation = Evaluation::default();
         if !candidates.is_empty() {
             let _reading = of.read();
             evaluation = self.windows(job, state, folder, &candidates)?;
         }
-        if changed || segments != state.list.segments {
+        if files.changed || segments != state.list.segments {
             folder.write_list(&state.list)?;
         }
-        if news {
+        if news.labels || files.changed {
             let _reading = of.read();
             let columns = Columns::of(job.truth, job.performance, job.revision_is_input);
             let files: Vec<String> = state.list.files.iter().map(|file| file.path.clone()).collect();
             let objects = self.0.store.objects();
             let place = (job.tenant, job.deployment);
-            of.set_counts(counts::count((&objects, &self.0.log), place, job.truth, &columns, &files)?);
+            of.set_counts(counts::count(
+                (&objects, &self.0.log),
+                place,
+                job.truth,
+                &columns,
+                &files,
+            )?);
         }
         if evaluation.statements > 0 {
             while state.known.len() > WINDOWS_MAX {
-                let Some((at, _)) = state.known.pop_first() else { break };
+                let Some((at, _)) = state.known.pop_first() else {
+                    break;
+                };
                 folder.remove(at)?;
             }
             of.set_results(folder.prune()?);
         }
-        state.seen = Some(seen);
+        state.seen = Some(version);
         Ok(evaluation)
     }
 
@@ -256,6 +268,7 @@ impl Truth {
         let mut known = std::mem::take(&mut state.list.segments);
         let mut read = || -> Result<(), TruthError> {
             for file in &state.list.files {
+                self.go_on()?;
                 let there = file.panes.first().zip(file.panes.last());
                 if there.is_none_or(|(a, b)| *b < range.start || *a >= range.end) {
                     continue;
@@ -276,9 +289,7 @@ impl Truth {
                 if let Some(error) = failed {
                     return Err(error);
                 }
-                if let Err(error) = result {
-                    tracing::error!(path = file.path, %error, "a file of a prediction log is left out of performance");
-                }
+                state::leave_out(&file.path, result)?;
             }
             chunk.label(&objects, job.tenant, job.deployment)?;
             fold(&mut chunk, setup, &mut known, &mut series, &mut panes);
@@ -290,23 +301,41 @@ impl Truth {
     }
 }
 
+/// What is new since the last evaluation.
+struct News {
+    /// Labels came, or all is new after a start.
+    labels: bool,
+    /// Where predictions came.
+    predictions: BTreeSet<i64>,
+    /// There is a calibration.
+    estimates: bool,
+}
+
 /// The windows that are closed and of which there may be something new to say.
-fn candidates(state: &State, span: &Span, job: &Job<'_>, news: bool) -> BTreeSet<i64> {
+fn candidates(state: &State, span: &Span, job: &Job<'_>, news: &News) -> BTreeSet<i64> {
     let closed_until = match (span.by_rows, &job.log.event_time) {
         (true, _) => state.list.next,
-        (false, Some(_)) => state.list.newest.unwrap_or(i64::MIN).saturating_sub(span.lateness),
+        (false, Some(_)) => state
+            .list
+            .newest
+            .unwrap_or(i64::MIN)
+            .saturating_sub(span.lateness),
         (false, None) => {
             let waits = job.log.flush_every() + FLUSH_MARGIN;
             let waits = i64::try_from(waits.as_micros()).unwrap_or(i64::MAX);
-            job.now.as_microsecond().saturating_sub(span.lateness).saturating_sub(waits)
+            job.now
+                .as_microsecond()
+                .saturating_sub(span.lateness)
+                .saturating_sub(waits)
         }
     };
     let now = job.now.as_microsecond();
     let is_open = |window: &i64| match state.known.get(window) {
         None => true,
         Some(known) => {
-            let estimates = job.performance.estimate && !known.estimated && !state.pool.is_empty();
-            !known.is_final && (news || estimates || now > known.final_at)
+            let estimates = news.estimates && !known.estimated;
+            let predictions = || news.predictions.range(span.panes_of(*window)).next().is_some();
+            !known.is_final && (news.labels || estimates || now > known.final_at || predictions())
         }
     };
     // A pruned window isn't evaluated again.
@@ -317,7 +346,10 @@ fn candidates(state: &State, span: &Span, job: &Job<'_>, news: bool) -> BTreeSet
     let mut windows = BTreeSet::new();
     for pane in state.list.files.iter().flat_map(|file| &file.panes) {
         for window in span.windows_of(*pane) {
-            if span.end(window) <= closed_until && oldest.is_none_or(|oldest| window >= oldest) && is_open(&window) {
+            if span.end(window) <= closed_until
+                && oldest.is_none_or(|oldest| window >= oldest)
+                && is_open(&window)
+            {
                 windows.insert(window);
                 if windows.len() > WINDOWS_MAX {
                     windows.pop_first();
@@ -342,7 +374,11 @@ fn groups(state: &State, span: &Span, candidates: &BTreeSet<i64>, before: usize)
             .collect();
         // Also between candidates: what is compared with is what came before.
         if before > 0 {
-            all.extend(there.range(first..).filter(|window| candidates.last() >= Some(window)));
+            all.extend(
+                there
+                    .range(first..)
+                    .filter(|window| candidates.last() >= Some(window)),
+            );
             all.extend(there.range(..first).rev().take(before));
         }
     }
@@ -350,7 +386,11 @@ fn groups(state: &State, span: &Span, candidates: &BTreeSet<i64>, before: usize)
     let mut groups: Vec<Vec<i64>> = Vec::new();
     for window in all {
         match groups.last_mut() {
-            Some(group) if group.first().is_some_and(|first| panes(*first, window) <= PANES_AT_ONCE) => {
+            Some(group)
+                if group
+                    .first()
+                    .is_some_and(|first| panes(*first, window) <= PANES_AT_ONCE) =>
+            {
                 group.push(window);
             }
             _ => groups.push(vec![window]),

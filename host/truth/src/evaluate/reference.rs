@@ -101,7 +101,12 @@ fn joined(input: &Batch, output: &Batch) -> Result<RecordBatch, TruthError> {
     for (prefix, batch) in [("input_", input), ("output_", output)] {
         let plain = arrow::record_batch(batch).map_err(|e| TruthError::Encode(e.to_string()))?;
         for (field, array) in plain.schema().fields().iter().zip(plain.columns()) {
-            fields.push(field.as_ref().clone().with_name(format!("{prefix}{}", field.name())));
+            fields.push(
+                field
+                    .as_ref()
+                    .clone()
+                    .with_name(format!("{prefix}{}", field.name())),
+            );
             arrays.push(Arc::clone(array));
         }
     }
@@ -110,6 +115,9 @@ fn joined(input: &Batch, output: &Batch) -> Result<RecordBatch, TruthError> {
         arrays.push(array);
     };
     own("revision", Arc::new(Int64Array::from(vec![None::<i64>; rows])));
-    own("received_at", Arc::new(TimestampMicrosecondArray::from(vec![0; rows])));
+    own(
+        "received_at",
+        Arc::new(TimestampMicrosecondArray::from(vec![0; rows])),
+    );
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }

@@ -1,7 +1,7 @@
 //! What is known of a deployment between evaluations. All of it can be made again, but for the numbers of
 //! rows whose files are gone, which is why the list of files is stored.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use caisson_predictions::{LogFile, LogReader};
 use caisson_store::record::Record;
@@ -78,15 +78,20 @@ pub(super) struct State {
     pub(super) known: BTreeMap<i64, Known>,
     pub(super) labelled: BTreeMap<Option<SegmentName>, Newest>,
     pub(super) estimated: BTreeMap<Option<SegmentName>, Newest>,
-    /// Labels' version and files of the log, as of the last evaluation.
-    pub(super) seen: Option<(u64, usize, i64)>,
+    /// Labels' version, as of the last evaluation.
+    pub(super) seen: Option<u64>,
     /// Scores and labels of the newest windows, for a calibration.
     pub(super) pool: Vec<(f64, bool)>,
 }
 
 impl State {
     /// What was said before, from the store.
-    pub(super) fn load(key: String, folder: &Folder, segments: KnownSegments, rows_min: u64) -> Result<Self, TruthError> {
+    pub(super) fn load(
+        key: String,
+        folder: &Folder,
+        segments: KnownSegments,
+        rows_min: u64,
+    ) -> Result<Self, TruthError> {
         let mut state = Self {
             list: folder.read_list().unwrap_or_else(|| List {
                 segments,
@@ -120,7 +125,10 @@ impl State {
                 is_final: statement.is_final,
                 final_at,
                 estimated: parts.iter().any(|part| !part.estimates.is_empty()),
-                outcomes: parts.iter().map(|part| (part.segment.clone(), part.outcome)).collect(),
+                outcomes: parts
+                    .iter()
+                    .map(|part| (part.segment.clone(), part.outcome))
+                    .collect(),
             },
         );
         for part in parts {
@@ -142,20 +150,26 @@ impl State {
         }
     }
 
-    /// Bring the list of files up to date; is it another one?
+    /// Bring the list of files up to date.
     pub(super) fn list_files(
         &mut self,
         log: &LogReader,
         (tenant, deployment): (&str, &str),
         span: &Span,
-    ) -> Result<bool, TruthError> {
+    ) -> Result<Files, TruthError> {
         let files = log.files(tenant, deployment)?;
         let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let before = self.list.files.len();
         self.list.files.retain(|file| there.contains(file.path.as_str()));
-        let mut changed = self.list.files.len() != before;
+        let mut all = Files {
+            changed: self.list.files.len() != before,
+            new: BTreeSet::new(),
+        };
         let listed: HashSet<String> = self.list.files.iter().map(|file| file.path.clone()).collect();
-        let mut new: Vec<LogFile> = files.into_iter().filter(|file| !listed.contains(&file.path)).collect();
+        let mut new: Vec<LogFile> = files
+            .into_iter()
+            .filter(|file| !listed.contains(&file.path))
+            .collect();
         // In the order in which they were written, which is in their names: rows are numbered by it.
         let name = |file: &LogFile| file.path.rsplit('/').next().map(str::to_owned);
         new.sort_by_key(name);
@@ -167,11 +181,15 @@ impl State {
                 newest: None,
                 panes: Vec::new(),
             };
-            let mut panes = std::collections::BTreeSet::new();
+            let mut panes = BTreeSet::new();
             let read = predictions(log, &listed.path, &["event_time", "received_at"], |batch| {
                 let first = listed.first + listed.rows;
                 for placed in placed(batch, first, span) {
-                    listed.newest = Some(listed.newest.map_or(placed.time, |newest| newest.max(placed.time)));
+                    listed.newest = Some(
+                        listed
+                            .newest
+                            .map_or(placed.time, |newest| newest.max(placed.time)),
+                    );
                     panes.insert(placed.pane);
                     if panes.len() > PANES_OF_FILE_MAX {
                         panes.pop_first();
@@ -179,16 +197,39 @@ impl State {
                 }
                 listed.rows += i64::try_from(batch.num_rows()).unwrap_or(0);
             });
-            if let Err(error) = read {
-                tracing::error!(path = listed.path, %error, "a file of a prediction log is left out of performance");
-            }
+            leave_out(&listed.path, read)?;
+            all.new.extend(&panes);
             listed.panes = panes.into_iter().collect();
             self.list.next += listed.rows;
             self.list.newest = self.list.newest.max(listed.newest);
             self.list.files.push(listed);
-            changed = true;
+            all.changed = true;
         }
-        Ok(changed)
+        Ok(all)
+    }
+}
+
+/// What is new in a log.
+pub(super) struct Files {
+    /// Files came or went.
+    pub(super) changed: bool,
+    /// Where the rows of new ones are.
+    pub(super) new: BTreeSet<i64>,
+}
+
+/// A damaged file of the log is left out. One that can't be had just now ends the evaluation, which would
+/// miss its rows.
+pub(super) fn leave_out(path: &str, read: Result<(), TruthError>) -> Result<(), TruthError> {
+    match read {
+        Err(TruthError::Read(error)) => {
+            tracing::error!(
+                path,
+                error,
+                "a file of a prediction log is left out of performance"
+            );
+            Ok(())
+        }
+        other => other,
     }
 }
 

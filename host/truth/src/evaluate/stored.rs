@@ -57,6 +57,32 @@ pub(super) fn key(
     Ok(hex::encode(digest.get(..8).unwrap_or_default()))
 }
 
+/// Are predictions, or labels, of a window gone?
+fn has_less(statement: &WindowStatement, before: &WindowStatement) -> bool {
+    let counts = |of: &WindowStatement| {
+        of.parts
+            .first()
+            .map_or((0, 0), |all| (all.predictions, all.labelled))
+    };
+    let (now, before) = (counts(statement), counts(before));
+    now.0 < before.0 || now.1 < before.1
+}
+
+/// Another calibration is no other statement: what was estimated of the same predictions stays.
+fn keep_estimates(statement: &mut WindowStatement, before: &WindowStatement) {
+    for part in &mut statement.parts {
+        let earlier = before
+            .parts
+            .iter()
+            .find(|earlier| earlier.segment == part.segment);
+        if let Some(earlier) =
+            earlier.filter(|e| e.predictions == part.predictions && !e.estimates.is_empty())
+        {
+            part.estimates.clone_from(&earlier.estimates);
+        }
+    }
+}
+
 impl Folder {
     pub(super) fn new(objects: Objects, tenant: &str, deployment: &str, key: &str) -> Self {
         let above = PERFORMANCE.of_deployment(tenant, deployment);
@@ -77,7 +103,9 @@ impl Folder {
         let mut windows = Vec::new();
         self.objects.visit(&self.path, |object| {
             let name = object.path.rsplit('/').next().unwrap_or_default();
-            let place = name.strip_prefix("window-").and_then(|name| name.strip_suffix(".json"));
+            let place = name
+                .strip_prefix("window-")
+                .and_then(|name| name.strip_suffix(".json"));
             if let Some(Ok(at)) = place.map(|place| u64::from_str_radix(place, 16)) {
                 windows.push((at ^ (1 << 63)) as i64);
             }
@@ -113,6 +141,14 @@ impl Folder {
             statements: Vec::new(),
         });
         if let Some(newest) = stored.statements.first_mut() {
+            if has_less(&statement, newest) {
+                // Files of the log, or of labels, are gone: this is the last that can be said.
+                newest.is_final = true;
+                let last = newest.clone();
+                self.write(&stored)?;
+                return Ok((last, false));
+            }
+            keep_estimates(&mut statement, newest);
             statement.statement = newest.statement;
             statement.evaluated_at = newest.evaluated_at;
             // That no label is waited for any more is no other statement.
@@ -186,7 +222,10 @@ impl Folder {
         record::decode(path.as_bytes(), &bytes).ok()
     }
 
-    pub(super) fn write_list<T: record::Record + for<'de> Deserialize<'de>>(&self, list: &T) -> Result<(), TruthError> {
+    pub(super) fn write_list<T: record::Record + for<'de> Deserialize<'de>>(
+        &self,
+        list: &T,
+    ) -> Result<(), TruthError> {
         Ok(self.objects.put(&self.list(), record::encode(list)?)?)
     }
 

@@ -96,7 +96,10 @@ pub(super) fn fold(
         pane.received = Some(pane.received.map_or(row.received, |last| last.max(row.received)));
         let segments = (0..columns).map(|column| {
             let name = chunk.segments.get(at * columns + column).copied().flatten();
-            Some((column, known.segment(column, name.map(|name| chunk.names.get(name)))))
+            Some((
+                column,
+                known.segment(column, name.map(|name| chunk.names.get(name))),
+            ))
         });
         for place in std::iter::once(None).chain(segments) {
             pane.cards
@@ -193,5 +196,9 @@ pub(super) fn name(place: &Place, columns: &[String]) -> Option<SegmentName> {
 
 /// A moment, for people.
 pub(super) fn moment(micros: i64) -> Timestamp {
-    Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
 }

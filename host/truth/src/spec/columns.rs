@@ -15,7 +15,8 @@ impl GroundTruthSpec {
     ///
     /// The first that doesn't fit.
     pub fn check_columns(&self, log: Option<&LogSpec>, input: &Schema) -> Result<(), String> {
-        let log = log.ok_or("ground_truth: labels are joined with the prediction log; give the file a `log`")?;
+        let log =
+            log.ok_or("ground_truth: labels are joined with the prediction log; give the file a `log`")?;
         self.feedback_schema(input)?;
         let JoinSpec::Key(key) = &self.join else {
             return Ok(());
@@ -24,7 +25,9 @@ impl GroundTruthSpec {
             let place = "ground_truth.join.key.columns";
             let field = column(place, "input", input, name)?;
             if !field.is_scalar() || field.data_type.is_float() || field.data_type == DataType::Bytes {
-                return Err(format!("{place}: `{field}` can't be a key; text, integers and truth values can"));
+                return Err(format!(
+                    "{place}: `{field}` can't be a key; text, integers and truth values can"
+                ));
             }
             if log.redact.contains_key(name) {
                 return Err(redacted(place, name));
@@ -56,7 +59,11 @@ impl PerformanceSpec {
             return Err(format!(
                 "ground_truth.label: `{label}` is no label of {} predictions, which are {}",
                 self.task.as_str(),
-                if self.task.is_classification() { "text, integers or truth values" } else { "numbers" }
+                if self.task.is_classification() {
+                    "text, integers or truth values"
+                } else {
+                    "numbers"
+                }
             ));
         }
         if let Some(name) = &self.prediction {
@@ -67,7 +74,10 @@ impl PerformanceSpec {
                 false => is_number(field.data_type),
             };
             if !fits || !field.is_scalar() {
-                return Err(format!("{place}: `{field}` is no {} prediction", self.task.as_str()));
+                return Err(format!(
+                    "{place}: `{field}` is no {} prediction",
+                    self.task.as_str()
+                ));
             }
             not_redacted(place, log, name)?;
         }
@@ -105,9 +115,9 @@ impl PerformanceSpec {
                 "{place}: `{field}` has {has} elements where {needs} are needed; name one with `{{column: {}, element: …}}`",
                 shown(name)
             )),
-            ScoreSpec::Element { element, .. } if *element as usize >= has => {
-                Err(format!("{place}: `{field}` has no element {element}; they are counted from 0"))
-            }
+            ScoreSpec::Element { element, .. } if *element as usize >= has => Err(format!(
+                "{place}: `{field}` has no element {element}; they are counted from 0"
+            )),
             ScoreSpec::Element { .. } if self.task == Task::Multiclass && self.scores.len() == 1 => {
                 Err(format!("{place}: one element for {} classes", self.classes.len()))
             }
@@ -131,7 +141,11 @@ fn column<'a>(place: &str, of: &str, schema: &'a Schema, name: &str) -> Result<&
     schema.get(name).ok_or_else(|| {
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name.as_str()).collect();
         let names = names.join(", ");
-        format!("{place}: the {of} has no column `{}`; it has {}", shown(name), shown(&names))
+        format!(
+            "{place}: the {of} has no column `{}`; it has {}",
+            shown(name),
+            shown(&names)
+        )
     })
 }
 
@@ -144,7 +158,9 @@ fn not_redacted(place: &str, log: &LogSpec, name: &str) -> Result<(), String> {
 
 fn redacted(place: &str, name: &str) -> String {
     let name = shown(name);
-    format!("{place}: `{name}` is redacted in the prediction log (`log.redact.{name}`), which it is read from")
+    format!(
+        "{place}: `{name}` is redacted in the prediction log (`log.redact.{name}`), which it is read from"
+    )
 }
 
 fn is_number(data_type: DataType) -> bool {

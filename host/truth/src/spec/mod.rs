@@ -15,7 +15,11 @@ pub(crate) use truth::{EVENT_TIME, OBSERVED_AT, REQUEST_ID, ROW};
 
 /// A name from a file, for a message.
 pub(crate) fn shown(name: &str) -> String {
-    name.chars().take(80).collect::<String>().escape_debug().to_string()
+    name.chars()
+        .take(80)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
 }
 
 /// Is a number within its bounds?

@@ -274,26 +274,45 @@ impl PerformanceSpec {
                 return Err(format!(
                     "{place}: `{metric}` is no metric of {} predictions{}; there are {}",
                     self.task.as_str(),
-                    if self.scores.is_empty() { " without scores" } else { "" },
+                    if self.scores.is_empty() {
+                        " without scores"
+                    } else {
+                        ""
+                    },
                     all.join(", ")
                 ));
             }
         }
-        within("performance.trailing", self.trailing.map(u64::from), 1, TRAILING_MAX.into())?;
+        within(
+            "performance.trailing",
+            self.trailing.map(u64::from),
+            1,
+            TRAILING_MAX.into(),
+        )?;
         if self.reference.values().any(|value| !value.is_finite()) {
             return Err("performance.reference: a value isn't finite".to_owned());
         }
-        within("performance.season", self.season.map(u64::from), 1, SEASON_MAX.into())?;
+        within(
+            "performance.season",
+            self.season.map(u64::from),
+            1,
+            SEASON_MAX.into(),
+        )?;
         if self.season.is_some() && self.naive_error.is_some() {
-            return Err("performance.season: it gives the naive error, and `naive_error` does too".to_owned());
+            return Err(
+                "performance.season: it gives the naive error, and `naive_error` does too".to_owned(),
+            );
         }
-        if self.naive_error.is_some_and(|error| !(error.is_finite() && error > 0.0)) {
+        if self
+            .naive_error
+            .is_some_and(|error| !(error.is_finite() && error > 0.0))
+        {
             return Err("performance.naive_error: it is above 0".to_owned());
         }
         let share = |place: &str, given: Option<f64>| match given {
-            Some(value) if !(value > 0.0 && value < 1.0) => {
-                Err(format!("performance.{place} is {value}; it is above 0 and below 1"))
-            }
+            Some(value) if !(value > 0.0 && value < 1.0) => Err(format!(
+                "performance.{place} is {value}; it is above 0 and below 1"
+            )),
             _ => Ok(()),
         };
         share("threshold", self.threshold)?;
@@ -327,13 +346,20 @@ impl PerformanceSpec {
             Task::Multiclass => &["scores", "classes"],
             Task::Regression | Task::Forecast => &["naive_error", "season", "mape_zeros"],
         };
-        if let Some((_, name)) = names.iter().find(|(given, name)| *given && !allowed.contains(name)) {
+        if let Some((_, name)) = names
+            .iter()
+            .find(|(given, name)| *given && !allowed.contains(name))
+        {
             return Err(format!("performance.{name}: {task} predictions have none"));
         }
         if self.prediction.is_none() && self.scores.is_empty() {
             return Err(format!(
                 "performance.prediction: say which column of the answer is the {task} prediction{}",
-                if self.task.is_classification() { ", or give `scores`" } else { "" }
+                if self.task.is_classification() {
+                    ", or give `scores`"
+                } else {
+                    ""
+                }
             ));
         }
         match self.task {
@@ -409,14 +435,23 @@ impl PerformanceWindowSpec {
             _ => return Err(format!("{place}: a window has either `seconds` or `rows`")),
         };
         if self.rows.is_some() && (self.step_seconds.is_some() || self.lateness_seconds.is_some()) {
-            return Err(format!("{place}: a window of rows has `step_rows`, and no seconds"));
+            return Err(format!(
+                "{place}: a window of rows has `step_rows`, and no seconds"
+            ));
         }
         if self.seconds.is_some() && self.step_rows.is_some() {
-            return Err(format!("{place}: a window of seconds has `step_seconds`, and no rows"));
+            return Err(format!(
+                "{place}: a window of seconds has `step_seconds`, and no rows"
+            ));
         }
         within(&format!("{place}.{unit}"), Some(size), 1, max)?;
         within(&format!("{place}.step_{unit}"), step, 1, size)?;
-        within(&format!("{place}.lateness_seconds"), self.lateness_seconds, 0, WINDOW_SECONDS_MAX)?;
+        within(
+            &format!("{place}.lateness_seconds"),
+            self.lateness_seconds,
+            0,
+            WINDOW_SECONDS_MAX,
+        )?;
         let span = self.span();
         let panes = (span.size / span.pane()).unsigned_abs();
         if panes > PANES_MAX {

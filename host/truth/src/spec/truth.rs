@@ -81,23 +81,46 @@ impl GroundTruthSpec {
     ///
     /// The first that is broken.
     pub fn check(&self) -> Result<(), String> {
-        within("ground_truth.lateness_seconds", self.lateness_seconds, 1, SECONDS_MAX)?;
-        within("ground_truth.keep_days", self.keep_days.map(u64::from), 1, KEEP_DAYS_MAX.into())?;
+        within(
+            "ground_truth.lateness_seconds",
+            self.lateness_seconds,
+            1,
+            SECONDS_MAX,
+        )?;
+        within(
+            "ground_truth.keep_days",
+            self.keep_days.map(u64::from),
+            1,
+            KEEP_DAYS_MAX.into(),
+        )?;
         within("ground_truth.keep_mib", self.keep_mib, 1, KEEP_MIB_MAX)?;
         if !self.label.is_scalar() {
-            return Err(format!("ground_truth.label: `{}` has a shape; a label is one value", self.label));
+            return Err(format!(
+                "ground_truth.label: `{}` has a shape; a label is one value",
+                self.label
+            ));
         }
-        if matches!(self.label.data_type, DataType::Bytes | DataType::Fp16 | DataType::Bf16) {
+        if matches!(
+            self.label.data_type,
+            DataType::Bytes | DataType::Fp16 | DataType::Bf16
+        ) {
             return Err(format!(
                 "ground_truth.label: `{}` is of a type that labels can't have; text, bool, integers, fp32 and fp64 are",
                 self.label
             ));
         }
         if self.label.nullable {
-            return Err("ground_truth.label: a label isn't nullable: leave out the rows that have none".to_owned());
+            return Err(
+                "ground_truth.label: a label isn't nullable: leave out the rows that have none".to_owned(),
+            );
         }
         if let JoinSpec::Key(key) = &self.join {
-            within("ground_truth.join.key.within_seconds", key.within_seconds, 0, SECONDS_MAX)?;
+            within(
+                "ground_truth.join.key.within_seconds",
+                key.within_seconds,
+                0,
+                SECONDS_MAX,
+            )?;
             if !(1..=KEY_COLUMNS_MAX).contains(&key.columns.len()) {
                 return Err(format!(
                     "ground_truth.join.key.columns: {} columns; it is 1 to {KEY_COLUMNS_MAX}",
