@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use caisson_data::{Batch, DecodeLimits, Field, Schema, csv};
 use caisson_inference::{Binding, MissingPolicy, OutputSpec};
-use caisson_registry::{BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, TenantId};
+use caisson_registry::{
+    BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, RegistryError, TenantId,
+};
 use caisson_sandbox::{CALL_TIME_MAX, Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
 
 use crate::error::{Kind, ServingError};
@@ -396,7 +398,7 @@ impl Builder<'_> {
                 None => {
                     let rows = match &baseline {
                         Some(rows) => rows,
-                        None => baseline.insert(self.baseline(pipeline, record).await?),
+                        None => baseline.insert(read_baseline(self.parts, pipeline.input(), record).await?),
                     };
                     Arc::new(monitor::fit(&monitor, key, &prepared, pipeline, rows).await?)
                 }
@@ -408,28 +410,71 @@ impl Builder<'_> {
         }
         Ok(monitors)
     }
+}
 
-    /// The baseline of the model version, in the deployment's input columns.
-    async fn baseline(&self, pipeline: &Pipeline, record: &ModelRecord) -> Result<Batch, ServingError> {
-        let (models, wanted) = (self.parts.models.clone(), record.clone());
-        let bytes = self.parts.blocking(move || models.baseline(&wanted)).await?;
-        let bytes = bytes.ok_or_else(|| no_baseline(record))?;
-        let limits = DecodeLimits {
-            rows_max: BASELINE_ROWS_MAX,
-            ..DecodeLimits::default()
-        };
-        csv::decode_known(pipeline.input(), &bytes, &limits).map_err(|e| {
-            ServingError::new(
-                Kind::Unprocessable,
-                "baseline-mismatch",
-                format!(
-                    "the baseline of {}@{} is not in the deployment's input columns: {e}",
-                    record.name, record.version
-                ),
-            )
-            .at(e.row.map(|r| r as u64), e.column)
-        })
+/// The baseline of the model version that a pinned spec measures against, in these input columns.
+///
+/// # Errors
+///
+/// There is none; it isn't in these columns; the store.
+pub(crate) async fn baseline(
+    parts: &Parts,
+    tenant: &TenantId,
+    spec: &DeploymentSpec,
+    input: &Arc<Schema>,
+) -> Result<Batch, ServingError> {
+    let named = |model: &ModelRef| (model.name.clone(), model.version.to_string());
+    let wanted: Vec<(String, String)> = match (&spec.model, &spec.predictor) {
+        (Some(model), _) => vec![(model.name.clone(), model.version.to_string())],
+        (None, Some(predictor)) => predictor.models.values().map(named).collect(),
+        (None, None) => Vec::new(),
+    };
+    let (models, tenant) = (parts.models.clone(), tenant.clone());
+    let find = move || {
+        let records: Result<Vec<ModelRecord>, RegistryError> = wanted
+            .iter()
+            .map(|(name, version)| models.resolve(&tenant, name, &version.parse()?))
+            .collect();
+        let records = records?;
+        let measured = records.iter().find(|record| record.baseline.is_some()).cloned();
+        Ok(measured.or_else(|| records.into_iter().next()))
+    };
+    let record = parts.blocking(find).await?;
+    baseline_of(record.as_ref())?;
+    match record {
+        Some(record) => read_baseline(parts, input, &record).await,
+        None => Err(ServingError::new(
+            Kind::Internal,
+            "internal",
+            "a baseline without a model",
+        )),
     }
+}
+
+/// The baseline of a model version, in a deployment's input columns.
+async fn read_baseline(
+    parts: &Parts,
+    input: &Arc<Schema>,
+    record: &ModelRecord,
+) -> Result<Batch, ServingError> {
+    let (models, wanted) = (parts.models.clone(), record.clone());
+    let bytes = parts.blocking(move || models.baseline(&wanted)).await?;
+    let bytes = bytes.ok_or_else(|| no_baseline(record))?;
+    let limits = DecodeLimits {
+        rows_max: BASELINE_ROWS_MAX,
+        ..DecodeLimits::default()
+    };
+    csv::decode_known(input, &bytes, &limits).map_err(|e| {
+        ServingError::new(
+            Kind::Unprocessable,
+            "baseline-mismatch",
+            format!(
+                "the baseline of {}@{} is not in the deployment's input columns: {e}",
+                record.name, record.version
+            ),
+        )
+        .at(e.row.map(|r| r as u64), e.column)
+    })
 }
 
 /// The model version whose baseline monitors measure against, and where that is.

@@ -143,6 +143,11 @@ impl Pipeline {
         if target == MonitorTarget::Features {
             return Ok(batch);
         }
+        self.run_from_features(batch).await
+    }
+
+    /// Run a batch of the model's columns through the rest of the stages, all rows at once.
+    pub(crate) async fn run_from_features(&self, mut batch: Batch) -> Result<Batch, ServingError> {
         batch = match &self.core {
             Core::Features => batch,
             Core::Model(stage) => stage.run(batch).await?,

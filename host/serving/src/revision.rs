@@ -9,12 +9,14 @@ use std::time::Instant;
 use caisson_data::{Batch, Schema};
 use caisson_registry::{Origin, RevisionRecord, TenantId};
 use caisson_sandbox::{Meter, Sandbox};
+use tokio::sync::OnceCell;
 
 use crate::answers::Answers;
 use crate::batching::{self, Batcher};
 use crate::build::Built;
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
+use crate::importance::Importance;
 use crate::logging::{Logging, Ticket};
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction};
@@ -31,6 +33,9 @@ pub struct Revision {
     pub(crate) record: RevisionRecord,
     spec: DeploymentSpec,
     pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) tenant: TenantId,
+    /// Once somebody has asked.
+    pub(crate) importance: OnceCell<Arc<Importance>>,
     batcher: Option<Arc<Batcher>>,
     statistics: Arc<Statistics>,
     answers: Option<Answers>,
@@ -97,6 +102,8 @@ impl Revision {
             record,
             spec: built.spec,
             pipeline,
+            tenant: tenant.clone(),
+            importance: OnceCell::new(),
             batcher,
             statistics,
             answers,

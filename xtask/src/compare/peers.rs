@@ -150,7 +150,9 @@ impl Peer {
                 (command, locked_version(folder)?)
             }
             Kind::Python(folder) => {
-                let mut command = clean(Command::new(environment(target, folder)?.join("bin/python")));
+                let requirements = requirements(folder);
+                let environment = environment(target, folder, &requirements)?;
+                let mut command = clean(Command::new(environment.join("bin/python")));
                 command
                     .arg(file("peers").join(folder).join("serve.py"))
                     .env("PYTHONPATH", file("peers/common"))
@@ -225,16 +227,15 @@ fn locked_version(folder: &str) -> Result<String> {
     Ok(known.join(", "))
 }
 
-/// A virtual environment with exactly what the requirements say.
-fn environment(target: &Path, folder: &str) -> Result<PathBuf> {
-    let requirements = file("peers").join(folder).join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
-    let environment = target.join("python").join(folder);
+/// A virtual environment of this name with exactly what the requirements say.
+pub(crate) fn environment(target: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
+    let wanted = fs::read_to_string(requirements).with_context(|| requirements.display().to_string())?;
+    let environment = target.join("python").join(name);
     let installed = environment.join("installed.txt");
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(environment);
     }
-    say::step(&format!("Python environment of {folder}"), |_| {
+    say::step(&format!("Python environment of {name}"), |_| {
         let run = |command: &mut Command| -> Result<()> {
             let output = command.output().with_context(|| format!("{command:?}"))?;
             ensure!(
@@ -249,7 +250,7 @@ fn environment(target: &Path, folder: &str) -> Result<PathBuf> {
             .arg(&environment))?;
         run(Command::new(environment.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet", "--requirement"])
-            .arg(&requirements))?;
+            .arg(requirements))?;
         // Written last: an installation that was cut short is done again.
         fs::write(&installed, &wanted)?;
         Ok(environment.display().to_string())
@@ -257,9 +258,13 @@ fn environment(target: &Path, folder: &str) -> Result<PathBuf> {
     Ok(environment)
 }
 
+fn requirements(folder: &str) -> PathBuf {
+    file("peers").join(folder).join("requirements.txt")
+}
+
 /// The lines of a peer's requirements that say what it is.
 fn installed_version(folder: &str) -> Result<String> {
-    let requirements = file("peers").join(folder).join("requirements.txt");
+    let requirements = requirements(folder);
     let text = fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
     let lines = text.lines().filter_map(|line| line.split_once("=="));
     let known = lines.filter(|(name, _)| TELLING.contains(name));
