@@ -42,7 +42,10 @@ fn culprit(evidence: &Evidence, since: Timestamp) -> Option<&Event> {
 
 /// The recent period and the first before it with requests enough.
 fn two_periods(evidence: &Evidence) -> Option<(&Period, &Period)> {
-    let mut with = evidence.periods.iter().filter(|period| period.requests >= REQUESTS_MIN);
+    let mut with = evidence
+        .periods
+        .iter()
+        .filter(|period| period.requests >= REQUESTS_MIN);
     let recent = with.next().filter(|first| Some(*first) == evidence.recent())?;
     Some((recent, with.next_back()?))
 }
@@ -72,8 +75,13 @@ fn slower(evidence: &Evidence) -> Option<Finding> {
         .linked("p95 now", ms(now), "/metrics".to_owned())
         .fact("p95 before", ms(then))
         .fact("requests now", recent.requests.to_string());
-    Some(with_cause(evidence, draft, cause, "Nothing was deployed around then: look at the load, the rows a \
-         request, and what else the machine does."))
+    Some(with_cause(
+        evidence,
+        draft,
+        cause,
+        "Nothing was deployed around then: look at the load, the rows a \
+         request, and what else the machine does.",
+    ))
 }
 
 fn failing_more(evidence: &Evidence) -> Option<Finding> {
@@ -96,7 +104,12 @@ fn failing_more(evidence: &Evidence) -> Option<Finding> {
     let draft = Draft::wrong("failing-more", Severity::Critical, sentence)
         .linked("failed", recent.failures.to_string(), "/metrics".to_owned())
         .fact("requests", recent.requests.to_string());
-    Some(with_cause(evidence, draft, cause, "Look at which stage fails, above."))
+    Some(with_cause(
+        evidence,
+        draft,
+        cause,
+        "Look at which stage fails, above.",
+    ))
 }
 
 /// A change shortly before the first window in which features drifted, or a metric was worse.
@@ -129,13 +142,18 @@ fn with_cause(evidence: &Evidence, draft: Draft, cause: Option<&Event>, otherwis
     let Some(event) = cause else {
         return draft.next(otherwise);
     };
-    let mut draft = draft.linked("changed", event.text.clone(), evidence.link("revisions")).fact("at", event.at.to_string());
+    let mut draft = draft
+        .linked("changed", event.text.clone(), evidence.link("revisions"))
+        .fact("at", event.at.to_string());
     if let Some(by) = &event.by {
         draft = draft.fact("by", by.clone());
     }
     let name = &evidence.deployment;
     draft.next(match event.kind {
-        EventKind::Alias => "Look at the two versions of the model; move the alias back if the new one is to blame.".to_owned(),
+        EventKind::Alias => {
+            "Look at the two versions of the model; move the alias back if the new one is to blame."
+                .to_owned()
+        }
         _ => format!("`caisson diff {name}` shows what changed, `caisson rollback {name}` goes back."),
     })
 }

@@ -133,7 +133,9 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// The findings of a question, the worst first.
     pub fn of(&self, question: Question) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |finding| finding.question == question)
+        self.findings
+            .iter()
+            .filter(move |finding| finding.question == question)
     }
 }
 

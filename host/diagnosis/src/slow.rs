@@ -25,7 +25,12 @@ pub(crate) fn findings(evidence: &Evidence) -> Vec<Finding> {
     found.extend(refused_by_queue(evidence));
     found.extend(bottleneck(evidence));
     found.extend(evidence.stages.iter().filter_map(|stage| cold(evidence, stage)));
-    found.extend(evidence.stages.iter().filter_map(|stage| deadlines(evidence, stage)));
+    found.extend(
+        evidence
+            .stages
+            .iter()
+            .filter_map(|stage| deadlines(evidence, stage)),
+    );
     found
 }
 
@@ -54,7 +59,11 @@ fn bottleneck(evidence: &Evidence) -> Option<Finding> {
     if let Some(p95) = worst.p95_ms {
         draft = draft.fact("p95", ms(p95));
     }
-    let mut others: Vec<&Stage> = evidence.stages.iter().filter(|stage| stage.name != worst.name).collect();
+    let mut others: Vec<&Stage> = evidence
+        .stages
+        .iter()
+        .filter(|stage| stage.name != worst.name)
+        .collect();
     others.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms));
     for stage in others.iter().take(3).filter(|stage| stage.calls > 0) {
         draft = draft.fact(
@@ -63,13 +72,21 @@ fn bottleneck(evidence: &Evidence) -> Option<Finding> {
         );
     }
     Some(draft.next(match worst.kind {
-        StageKind::Model => "Let more requests share a run (`batching:` in the deployment's file), or \
-                             register a smaller or quantised model; `--provider cuda` runs it on a GPU.",
-        StageKind::Predictor => "Look at what the predictor does beside its models' runs; a model that it \
-                                 only passes rows to is faster as `model:`.",
-        StageKind::Plugin => "Look at the plugin: less work a row, fewer columns named in its config, or the \
-                              same done by a first-party plugin.",
-        StageKind::Server => "Send tensors in binary, Arrow or Parquet instead of JSON, and more rows a request.",
+        StageKind::Model => {
+            "Let more requests share a run (`batching:` in the deployment's file), or \
+                             register a smaller or quantised model; `--provider cuda` runs it on a GPU."
+        }
+        StageKind::Predictor => {
+            "Look at what the predictor does beside its models' runs; a model that it \
+                                 only passes rows to is faster as `model:`."
+        }
+        StageKind::Plugin => {
+            "Look at the plugin: less work a row, fewer columns named in its config, or the \
+                              same done by a first-party plugin."
+        }
+        StageKind::Server => {
+            "Send tensors in binary, Arrow or Parquet instead of JSON, and more rows a request."
+        }
     }))
 }
 
@@ -117,7 +134,9 @@ fn refused_by_queue(evidence: &Evidence) -> Option<Finding> {
 fn cold(evidence: &Evidence, stage: &Stage) -> Option<Finding> {
     let cold = stage.cold.filter(|_| stage.calls >= REQUESTS_MIN)?;
     let of_calls = cold.starts as f64 / stage.calls as f64;
-    let of_time = cold.total_ms.map(|spent| spent / stage.total_ms.max(f64::MIN_POSITIVE));
+    let of_time = cold
+        .total_ms
+        .map(|spent| spent / stage.total_ms.max(f64::MIN_POSITIVE));
     if !of_time.map_or(of_calls >= COLD_CALLS_SHARE, |share| share >= COLD_SHARE) {
         return None;
     }

@@ -60,9 +60,21 @@ mod tests {
 
     #[test]
     fn numbers() {
-        assert_eq!([ms(0.417), ms(8.25), ms(250.4), ms(1300.0)], ["0.42 ms", "8.2 ms", "250 ms", "1.3 s"]);
-        assert_eq!([percent(0.0), percent(0.004), percent(0.37)], ["0 %", "0.4 %", "37 %"]);
-        assert_eq!([short(0.0), short(0.1234), short(12.345), short(1e-9)], ["0.000", "0.123", "12.35", "1.00e-9"]);
-        assert_eq!([duration(1.0), duration(720.0), duration(8.2e6)], ["1 second", "12 minutes", "95 days"]);
+        assert_eq!(
+            [ms(0.417), ms(8.25), ms(250.4), ms(1300.0)],
+            ["0.42 ms", "8.2 ms", "250 ms", "1.3 s"]
+        );
+        assert_eq!(
+            [percent(0.0), percent(0.004), percent(0.37)],
+            ["0 %", "0.4 %", "37 %"]
+        );
+        assert_eq!(
+            [short(0.0), short(0.1234), short(12.345), short(1e-9)],
+            ["0.000", "0.123", "12.35", "1.00e-9"]
+        );
+        assert_eq!(
+            [duration(1.0), duration(720.0), duration(8.2e6)],
+            ["1 second", "12 minutes", "95 days"]
+        );
     }
 }

@@ -24,8 +24,18 @@ const STALE_SECONDS: f64 = 90.0 * 86_400.0;
 
 pub(crate) fn findings(evidence: &Evidence) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(evidence.stages.iter().filter_map(|stage| failing(evidence, stage)));
-    found.extend(evidence.performance.iter().filter_map(|one| performance(evidence, one)));
+    found.extend(
+        evidence
+            .stages
+            .iter()
+            .filter_map(|stage| failing(evidence, stage)),
+    );
+    found.extend(
+        evidence
+            .performance
+            .iter()
+            .filter_map(|one| performance(evidence, one)),
+    );
     found.extend(rejected(evidence));
     found.extend(drifted(evidence));
     found.extend(predictions(evidence));
@@ -59,7 +69,10 @@ fn performance(evidence: &Evidence, one: &Performance) -> Option<Finding> {
     if one.is_worse != Some(true) {
         return None;
     }
-    let of = one.segment.as_ref().map_or_else(String::new, |segment| format!(" of {segment}"));
+    let of = one
+        .segment
+        .as_ref()
+        .map_or_else(String::new, |segment| format!(" of {segment}"));
     let estimated = if one.estimated { ", as estimated" } else { "" };
     let sentence = match (one.value, one.baseline) {
         (Some(value), Some(baseline)) => format!(
@@ -70,7 +83,11 @@ fn performance(evidence: &Evidence, one: &Performance) -> Option<Finding> {
         ),
         _ => format!("{}{of} is worse than the baseline's{estimated}.", one.metric),
     };
-    let severity = if one.estimated { Severity::Warning } else { Severity::Critical };
+    let severity = if one.estimated {
+        Severity::Warning
+    } else {
+        Severity::Critical
+    };
     let mut draft = Draft::wrong("performance", severity, sentence).linked(
         "rows with a label",
         one.rows.to_string(),
@@ -125,8 +142,9 @@ fn drifted(evidence: &Evidence) -> Vec<Finding> {
             .partial_cmp(&(drifted(a), weight(a)))
             .unwrap_or(std::cmp::Ordering::Equal)
     });
-    let (matter, idle): (Vec<&Feature>, Vec<&Feature>) =
-        moved.into_iter().partition(|feature| weight(feature) >= IMPORTANT_SHARE);
+    let (matter, idle): (Vec<&Feature>, Vec<&Feature>) = moved
+        .into_iter()
+        .partition(|feature| weight(feature) >= IMPORTANT_SHARE);
     let mut found: Vec<Finding> = matter
         .iter()
         .take(FEATURES_MAX)
@@ -162,7 +180,10 @@ fn drifted_feature(evidence: &Evidence, feature: &Feature) -> Finding {
         "is about to drift"
     };
     let matters = match feature.importance {
-        Some(share) => format!(", which makes {} of what the prediction depends on", percent(share)),
+        Some(share) => format!(
+            ", which makes {} of what the prediction depends on",
+            percent(share)
+        ),
         None => String::new(),
     };
     let sentence = format!("`{}`{matters}, {verb}.", feature.name);
@@ -213,14 +234,20 @@ fn together(
         .map(|feature| format!("`{}`", feature.name))
         .collect();
     let more = features.len().saturating_sub(NAMES_MAX);
-    let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let and = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     let draft = Draft::wrong(code, severity, format!("{what}: {}{and}.", names.join(", "))).linked(
         "features",
         features.len().to_string(),
         evidence.link("drift"),
     );
     Some(draft.next(match severity {
-        Severity::Notice => "Nothing, unless they should matter: then the model doesn't use what it was given.",
+        Severity::Notice => {
+            "Nothing, unless they should matter: then the model doesn't use what it was given."
+        }
         _ => "Look at them after those above.",
     }))
 }
@@ -269,9 +296,17 @@ fn missing(evidence: &Evidence) -> Vec<Finding> {
                 percent(feature.missing_now),
                 percent(feature.missing_before)
             );
-            let severity = if rises { Severity::Warning } else { Severity::Notice };
+            let severity = if rises {
+                Severity::Warning
+            } else {
+                Severity::Notice
+            };
             let draft = Draft::wrong("missing-rate", severity, sentence)
-                .linked("missing now", percent(feature.missing_now), evidence.link("drift"))
+                .linked(
+                    "missing now",
+                    percent(feature.missing_now),
+                    evidence.link("drift"),
+                )
                 .fact("missing in the reference", percent(feature.missing_before));
             draft.next(format!(
                 "Ask where `{}` comes from: a source that fails, a renamed field, a join that finds nothing.",
@@ -302,7 +337,11 @@ fn stale(evidence: &Evidence) -> Option<Finding> {
         )
     };
     let draft = Draft::wrong("stale-model", Severity::Notice, sentence)
-        .linked("registered", model.registered.to_string(), format!("/v1/models/{}/{}", model.name, model.version))
+        .linked(
+            "registered",
+            model.registered.to_string(),
+            format!("/v1/models/{}/{}", model.name, model.version),
+        )
         .fact("age", duration(age));
     Some(draft.next(if newer {
         "Compare both on labelled rows; if the newer one is better, move the alias to it and deploy."

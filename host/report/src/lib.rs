@@ -40,6 +40,11 @@ pub const TEXT_CHARS_MAX: usize = 400;
 
 const STYLE: &str = include_str!("style.css");
 
+/// A number as the page shows it: up to four digits that count.
+pub fn number(value: f64) -> String {
+    chart::short(value)
+}
+
 /// The page's Content-Security-Policy, which a server may say as well: its own style, and nothing else.
 pub fn policy() -> String {
     let digest = BASE64.encode(Sha256::digest(STYLE.as_bytes()));

@@ -38,10 +38,28 @@ impl Page {
                 '"' => self.out.push_str("&quot;"),
                 '\'' => self.out.push_str("&#39;"),
                 // Controls, and what turns the direction of the text around it.
-                '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+                '\u{0}'..='\u{1f}'
+                | '\u{7f}'..='\u{9f}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{202a}'..='\u{202e}'
                 | '\u{2066}'..='\u{2069}' => self.out.push('\u{fffd}'),
                 _ => self.out.push(character),
             }
+        }
+        self
+    }
+
+    /// Sentences, in which `backquotes` mark code. Where a mark has no partner, none marks anything.
+    pub(crate) fn prose(&mut self, text: &str) -> &mut Self {
+        if text.matches('`').count() % 2 == 1 {
+            return self.text(text);
+        }
+        for (i, part) in text.split('`').enumerate() {
+            match i % 2 {
+                0 => self.text(part),
+                _ => self.element("<code>", part, "</code>"),
+            };
         }
         self
     }
@@ -81,13 +99,31 @@ mod tests {
             "&lt;/p&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#39;x&#39;"
         );
         assert_eq!(text("a\u{202e}b\u{0}c\nd"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
-        assert_eq!(text(&"x".repeat(TEXT_CHARS_MAX + 9)).chars().count(), TEXT_CHARS_MAX + 1);
+        assert_eq!(
+            text(&"x".repeat(TEXT_CHARS_MAX + 9)).chars().count(),
+            TEXT_CHARS_MAX + 1
+        );
+    }
+
+    #[test]
+    fn backquotes_mark_code() {
+        let prose = |text: &str| {
+            let mut page = Page::new();
+            page.prose(text);
+            page.finish()
+        };
+        assert_eq!(prose("`a<b` is"), "<code>a&lt;b</code> is");
+        assert_eq!(prose("a ` b"), "a ` b");
     }
 
     #[test]
     fn numbers_are_plain() {
         let mut page = Page::new();
-        page.number(1.0 / 3.0).markup(" ").number(f64::NAN).markup(" ").number(-2.0);
+        page.number(1.0 / 3.0)
+            .markup(" ")
+            .number(f64::NAN)
+            .markup(" ")
+            .number(-2.0);
         assert_eq!(page.finish(), "0.33 0 -2");
     }
 }

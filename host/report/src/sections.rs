@@ -15,17 +15,45 @@ pub(crate) fn write(page: &mut Page, report: &Report) {
     page.markup("<main>\n");
     summary(page, &report.verdicts);
     diagnosis(page, report);
-    section(page, "<section id=\"distributions\">", "Distributions", &report.distributions, distributions);
+    section(
+        page,
+        "<section id=\"distributions\">",
+        "Distributions",
+        &report.distributions,
+        distributions,
+    );
     let events = &report.diagnosis.events;
-    section(page, "<section id=\"drift\">", "Drift over time", &report.drift, |page, list| {
-        page.element("<p class=\"lead\">", "One chart a monitored feature: its statistic, window by window, and the threshold. Vertical lines are changes: ▲ deploy, ↩ rollback, ⇄ alias.", "</p>\n");
-        series(page, list, events);
-    });
-    section(page, "<section id=\"performance\">", "Performance over time", &report.performance, |page, list| {
-        page.element("<p class=\"lead\">", "Metrics against labels, with their intervals where they have one.", "</p>\n");
-        series(page, list, events);
-    });
-    section(page, "<section id=\"latency\">", "Latency", &report.latency, |page, found| latency(page, found, events));
+    section(
+        page,
+        "<section id=\"drift\">",
+        "Drift over time",
+        &report.drift,
+        |page, list| {
+            page.element("<p class=\"lead\">", "One chart a monitored feature: its statistic, window by window, and the threshold. Vertical lines are changes: ▲ deploy, ↩ rollback, ⇄ alias.", "</p>\n");
+            series(page, list, events);
+        },
+    );
+    section(
+        page,
+        "<section id=\"performance\">",
+        "Performance over time",
+        &report.performance,
+        |page, list| {
+            page.element(
+                "<p class=\"lead\">",
+                "Metrics against labels, with their intervals where they have one.",
+                "</p>\n",
+            );
+            series(page, list, events);
+        },
+    );
+    section(
+        page,
+        "<section id=\"latency\">",
+        "Latency",
+        &report.latency,
+        |page, found| latency(page, found, events),
+    );
     timeline(page, events);
     unknown(page, &report.diagnosis.unknown);
     page.markup("</main>\n<footer>");
@@ -34,12 +62,16 @@ pub(crate) fn write(page: &mut Page, report: &Report) {
 }
 
 fn header(page: &mut Page, report: &Report) {
-    page.markup("<header>\n").element("<p class=\"kicker\">Caisson report · ", &report.tenant, "</p>\n");
+    page.markup("<header>\n")
+        .element("<p class=\"kicker\">Caisson report · ", &report.tenant, "</p>\n");
     page.element("<h1>", &report.deployment, "</h1>\n");
     if !report.description.is_empty() {
         page.element("<p class=\"lead\">", &report.description, "</p>\n");
     }
-    let model = report.model.as_ref().map_or_else(String::new, |model| format!(" · model {model}"));
+    let model = report
+        .model
+        .as_ref()
+        .map_or_else(String::new, |model| format!(" · model {model}"));
     let line = format!("revision {}{model} · {}", report.revision, moment(report.made_at));
     page.element("<p class=\"meta\">", &line, "</p>\n");
     page.markup("<nav><a href=\"#summary\">Summary</a><a href=\"#diagnosis\">Diagnosis</a><a href=\"#distributions\">Distributions</a><a href=\"#drift\">Drift</a><a href=\"#performance\">Performance</a><a href=\"#latency\">Latency</a><a href=\"#timeline\">Time line</a></nav>\n</header>\n");
@@ -80,7 +112,10 @@ fn diagnosis(page: &mut Page, report: &Report) {
         (Question::Slow, "Why is it slow?", &found.slow),
         (Question::Wrong, "Why is it wrong?", &found.wrong),
     ] {
-        page.element("<h3>", title, "</h3>\n").element("<p class=\"answer\">", answer, "</p>\n");
+        page.element("<h3>", title, "</h3>\n")
+            .markup("<p class=\"answer\">")
+            .prose(answer)
+            .markup("</p>\n");
         page.markup("<ol class=\"findings\">\n");
         for finding in found.of(question) {
             write_finding(page, finding);
@@ -101,16 +136,22 @@ fn write_finding(page: &mut Page, finding: &Finding) {
         Severity::Warning => "warning",
         Severity::Notice => "notice",
     };
-    page.element("<p class=\"sentence\"><b>", severity, "</b> ").text(&finding.sentence).markup("</p>");
+    page.element("<p class=\"sentence\"><b>", severity, "</b> ")
+        .prose(&finding.sentence)
+        .markup("</p>");
     page.markup("<dl>");
     for fact in &finding.evidence {
-        page.element("<div><dt>", &fact.label, "</dt>").element("<dd>", &fact.value, "");
+        page.element("<div><dt>", &fact.label, "</dt>")
+            .element("<dd>", &fact.value, "");
         if let Some(link) = &fact.link {
             page.element(" <code>", link, "</code>");
         }
         page.markup("</dd></div>");
     }
-    page.markup("</dl>").element("<p class=\"next\">→ ", &finding.next_step, "</p></li>\n");
+    page.markup("</dl>")
+        .markup("<p class=\"next\">→ ")
+        .prose(&finding.next_step)
+        .markup("</p></li>\n");
 }
 
 /// A section whose content may not be known.
@@ -130,24 +171,38 @@ fn section<T>(
 }
 
 fn missing(page: &mut Page, absent: &Absent) {
-    page.element("<p class=\"absent\"><b>", &absent.what, "</b> ").text(&absent.how).markup("</p>\n");
+    page.element("<p class=\"absent\"><b>", &absent.what, "</b> ")
+        .prose(&absent.how)
+        .markup("</p>\n");
 }
 
 fn left_out(page: &mut Page, count: usize, what: &str) {
     if count > 0 {
-        page.element("<p class=\"meta\">", &format!("{count} more {what} aren't drawn."), "</p>\n");
+        page.element(
+            "<p class=\"meta\">",
+            &format!("{count} more {what} aren't drawn."),
+            "</p>\n",
+        );
     }
 }
 
 fn distributions(page: &mut Page, found: &Distributions) {
-    page.markup("<p class=\"legend\"><span class=\"key reference\"></span>").text(&found.reference);
-    page.markup("<span class=\"key current\"></span>").text(&found.current).markup("</p>\n");
+    page.markup("<p class=\"legend\"><span class=\"key reference\"></span>")
+        .text(&found.reference);
+    page.markup("<span class=\"key current\"></span>")
+        .text(&found.current)
+        .markup("</p>\n");
     for (group, title) in [(Group::Prediction, "Predictions"), (Group::Feature, "Features")] {
-        let of: Vec<&Distribution> = found.columns.iter().filter(|column| column.group == group).collect();
+        let of: Vec<&Distribution> = found
+            .columns
+            .iter()
+            .filter(|column| column.group == group)
+            .collect();
         if of.is_empty() {
             continue;
         }
-        page.element("<h3>", title, "</h3>\n").markup("<div class=\"grid\">\n");
+        page.element("<h3>", title, "</h3>\n")
+            .markup("<div class=\"grid\">\n");
         for column in of.iter().take(CHARTS_MAX) {
             distribution(page, column);
         }
@@ -157,7 +212,8 @@ fn distributions(page: &mut Page, found: &Distributions) {
 }
 
 fn distribution(page: &mut Page, column: &Distribution) {
-    page.markup("<figure><figcaption>").element("<span class=\"title\">", &column.name, "</span>");
+    page.markup("<figure><figcaption>")
+        .element("<span class=\"title\">", &column.name, "</span>");
     badge(page, column.status);
     page.markup("</figcaption>");
     let title = format!("{}: reference against current", column.name);
@@ -189,7 +245,8 @@ fn distribution(page: &mut Page, column: &Distribution) {
 fn series(page: &mut Page, list: &[Series], events: &[Event]) {
     page.markup("<div class=\"grid wide\">\n");
     for one in list.iter().take(SERIES_MAX) {
-        page.markup("<figure><figcaption>").element("<span class=\"title\">", &one.title, "</span>");
+        page.markup("<figure><figcaption>")
+            .element("<span class=\"title\">", &one.title, "</span>");
         let last = one.points.iter().rev().find(|point| point.value.is_some());
         if let Some(last) = last {
             badge(page, last.status);
@@ -220,7 +277,9 @@ fn latency(page: &mut Page, found: &Latency, events: &[Event]) {
             page.element("<tr><td>", &stage.name, "</td>");
             page.element("<td>", &stage.calls.to_string(), "</td>");
             page.element("<td>", &format!("{} ms", chart::short(stage.mean_ms)), "</td>");
-            let p95 = stage.p95_ms.map_or_else(|| "—".to_owned(), |p95| format!("{} ms", chart::short(p95)));
+            let p95 = stage
+                .p95_ms
+                .map_or_else(|| "—".to_owned(), |p95| format!("{} ms", chart::short(p95)));
             page.element("<td>", &p95, "</td>");
             page.element("<td>", &percent(stage.share), "</td></tr>\n");
         }
@@ -232,17 +291,24 @@ fn latency(page: &mut Page, found: &Latency, events: &[Event]) {
 fn timeline(page: &mut Page, events: &[Event]) {
     page.markup("<section id=\"timeline\"><h2>Time line</h2>\n");
     if events.is_empty() {
-        page.element("<p class=\"absent\">", "Nothing was changed and nothing was raised.", "</p>\n");
+        page.element(
+            "<p class=\"absent\">",
+            "Nothing was changed and nothing was raised.",
+            "</p>\n",
+        );
     }
     page.markup("<ol class=\"timeline\">\n");
     for event in events {
         page.markup(match event.kind {
-            EventKind::Deploy | EventKind::Rollback | EventKind::Alias | EventKind::Model => "<li class=\"change\">",
+            EventKind::Deploy | EventKind::Rollback | EventKind::Alias | EventKind::Model => {
+                "<li class=\"change\">"
+            }
             EventKind::AlertFiring => "<li class=\"bad\">",
             EventKind::AlertResolved => "<li class=\"good\">",
             EventKind::Drift | EventKind::Performance => "<li class=\"warning\">",
         });
-        page.element("<time>", &moment(event.at), "</time> ").text(&event.text);
+        page.element("<time>", &moment(event.at), "</time> ")
+            .text(&event.text);
         if let Some(by) = &event.by {
             page.element(" <span class=\"meta\">by ", by, "</span>");
         }
@@ -257,7 +323,9 @@ fn unknown(page: &mut Page, absent: &[Absent]) {
     }
     page.markup("<section id=\"unknown\"><h2>What isn't known</h2>\n<ul>\n");
     for one in absent {
-        page.element("<li><b>", &one.what, "</b> ").text(&one.how).markup("</li>\n");
+        page.element("<li><b>", &one.what, "</b> ")
+            .prose(&one.how)
+            .markup("</li>\n");
     }
     page.markup("</ul></section>\n");
 }

@@ -38,7 +38,10 @@ pub fn healthy() -> Evidence {
             stage("transforms[1] standardize@0.1.0", StageKind::Plugin, 1000, 45.0),
             stage("model churn@3", StageKind::Model, 1000, 50.0),
         ],
-        features: vec![feature("recency", Target::Input), feature("score", Target::Predictions)],
+        features: vec![
+            feature("recency", Target::Input),
+            feature("score", Target::Predictions),
+        ],
         ..Evidence::default()
     }
 }
@@ -102,13 +105,20 @@ pub fn only<'a>(diagnosis: &'a Diagnosis, code: &str) -> &'a Finding {
     let mut all = diagnosis.findings.iter().filter(|finding| finding.code == code);
     let first = all.next().unwrap_or_else(|| panic!("no {code}: {diagnosis:#?}"));
     assert!(all.next().is_none(), "more than one {code}");
-    assert!(!first.next_step.is_empty() && !first.evidence.is_empty(), "{first:?}");
+    assert!(
+        !first.next_step.is_empty() && !first.evidence.is_empty(),
+        "{first:?}"
+    );
     first
 }
 
 #[track_caller]
 pub fn none(diagnosis: &Diagnosis, code: &str) {
-    let found: Vec<&Finding> = diagnosis.findings.iter().filter(|finding| finding.code == code).collect();
+    let found: Vec<&Finding> = diagnosis
+        .findings
+        .iter()
+        .filter(|finding| finding.code == code)
+        .collect();
     assert!(found.is_empty(), "{found:#?}");
 }
 
@@ -117,15 +127,26 @@ fn nothing_is_wrong_with_a_healthy_deployment() {
     let diagnosis = diagnose(&healthy());
     assert!(diagnosis.findings.is_empty(), "{diagnosis:#?}");
     assert_eq!(diagnosis.slow, "Nothing that is measured slows it down.");
-    assert_eq!(diagnosis.wrong, "Nothing that is watched says that its answers are wrong.");
+    assert_eq!(
+        diagnosis.wrong,
+        "Nothing that is watched says that its answers are wrong."
+    );
 }
 
 #[test]
 fn nothing_is_claimed_from_nothing() {
     let diagnosis = diagnose(&Evidence::default());
     assert!(diagnosis.findings.is_empty());
-    assert!(diagnosis.slow.contains("no requests lately"), "{}", diagnosis.slow);
-    assert!(diagnosis.wrong.contains("Neither drift nor performance"), "{}", diagnosis.wrong);
+    assert!(
+        diagnosis.slow.contains("no requests lately"),
+        "{}",
+        diagnosis.slow
+    );
+    assert!(
+        diagnosis.wrong.contains("Neither drift nor performance"),
+        "{}",
+        diagnosis.wrong
+    );
 }
 
 #[test]
@@ -140,7 +161,9 @@ fn the_worst_stands_first_and_lists_are_bounded() {
             ..feature(&format!("f{i}"), Target::Input)
         })
         .collect();
-    evidence.events = (0..500).map(|i| event(i, EventKind::Deploy, "revision")).collect();
+    evidence.events = (0..500)
+        .map(|i| event(i, EventKind::Deploy, "revision"))
+        .collect();
     let diagnosis = diagnose(&evidence);
     assert!(diagnosis.findings.is_sorted_by(|a, b| a.severity >= b.severity));
     assert_eq!(diagnosis.findings[0].severity, Severity::Critical);

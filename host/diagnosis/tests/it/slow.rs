@@ -18,11 +18,20 @@ fn the_bottleneck_is_named_with_its_share() {
     assert!(bottleneck.next_step.contains("batching"), "{bottleneck:?}");
     assert_eq!(bottleneck.severity, Severity::Notice, "a share alone is no fault");
     // The others are there to compare with.
-    assert!(bottleneck.evidence.iter().any(|fact| fact.label.contains("impute")));
+    assert!(
+        bottleneck
+            .evidence
+            .iter()
+            .any(|fact| fact.label.contains("impute"))
+    );
     evidence.stages[2].calls = 3;
     none(&diagnose(&evidence), "bottleneck");
     evidence.stages = vec![stage("transforms[0] slow@1.0.0", StageKind::Plugin, 50, 900.0)];
-    assert!(only(&diagnose(&evidence), "bottleneck").next_step.contains("plugin"));
+    assert!(
+        only(&diagnose(&evidence), "bottleneck")
+            .next_step
+            .contains("plugin")
+    );
 }
 
 #[test]
@@ -37,14 +46,24 @@ fn waiting_is_told_from_computing() {
     });
     let found = diagnose(&evidence);
     let queueing = only(&found, "queueing");
-    assert!(queueing.sentence.contains("12.0 ms in the queue against 0.14 ms"), "{queueing:?}");
-    assert!(found.slow.contains("wait longer than they are computed"), "{}", found.slow);
+    assert!(
+        queueing.sentence.contains("12.0 ms in the queue against 0.14 ms"),
+        "{queueing:?}"
+    );
+    assert!(
+        found.slow.contains("wait longer than they are computed"),
+        "{}",
+        found.slow
+    );
     none(&found, "queue-full");
     // A queue that costs less than the stages is no finding.
     evidence.stages[2].total_ms = 60_000.0;
     none(&diagnose(&evidence), "queueing");
     evidence.queue = evidence.queue.map(|queue| Queue { refused: 7, ..queue });
-    assert_eq!(only(&diagnose(&evidence), "queue-full").severity, Severity::Critical);
+    assert_eq!(
+        only(&diagnose(&evidence), "queue-full").severity,
+        Severity::Critical
+    );
 }
 
 #[test]
@@ -69,7 +88,10 @@ fn deadlines_are_about_time_and_traps_are_not() {
     let found = diagnose(&evidence);
     assert!(only(&found, "deadlines").sentence.contains("4 times"));
     let failures = only(&found, "failures");
-    assert!(failures.sentence.contains("9 times, mostly by `trap`"), "{failures:?}");
+    assert!(
+        failures.sentence.contains("9 times, mostly by `trap`"),
+        "{failures:?}"
+    );
 }
 
 #[test]

@@ -31,7 +31,14 @@ pub(crate) fn bins(page: &mut Page, title: &str, bins: &[Bin]) {
     open(page, WIDTH, HEIGHT, title);
     for bin in &bins {
         let top = y(density(bin.reference, bin));
-        rect(page, "reference", x(bin.from), top, x(bin.to) - x(bin.from), base - top);
+        rect(
+            page,
+            "reference",
+            x(bin.from),
+            top,
+            x(bin.to) - x(bin.from),
+            base - top,
+        );
     }
     page.markup("<path class=\"current\" d=\"M")
         .number(x(low))

@@ -27,9 +27,26 @@ pub(crate) fn categories(page: &mut Page, title: &str, list: &[Category]) {
         }
         label(page, "name end", (NAMES - 8.0, top + 14.0), &name);
         rect(page, "reference", NAMES, top, width(category.reference), 9.0);
-        rect(page, "current-bar", NAMES, top + 10.0, width(category.current), 9.0);
-        label(page, "tick", (NAMES + width(category.reference) + 4.0, top + 8.0), &percent(category.reference));
-        label(page, "tick", (NAMES + width(category.current) + 4.0, top + 19.0), &percent(category.current));
+        rect(
+            page,
+            "current-bar",
+            NAMES,
+            top + 10.0,
+            width(category.current),
+            9.0,
+        );
+        label(
+            page,
+            "tick",
+            (NAMES + width(category.reference) + 4.0, top + 8.0),
+            &percent(category.reference),
+        );
+        label(
+            page,
+            "tick",
+            (NAMES + width(category.current) + 4.0, top + 19.0),
+            &percent(category.current),
+        );
     }
     close(page);
 }

@@ -48,7 +48,11 @@ impl Scale {
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
         // Amounts are shown from 0, if that doesn't press them flat.
         let low = if low > 0.0 && low < high * 0.6 { 0.0 } else { low };
-        let room = if high > low { (high - low) * 0.08 } else { low.abs().max(1.0) * 0.1 };
+        let room = if high > low {
+            (high - low) * 0.08
+        } else {
+            low.abs().max(1.0) * 0.1
+        };
         Self {
             from: first,
             span: (last - first).max(1.0),
@@ -87,7 +91,10 @@ pub(crate) fn lines(page: &mut Page, series: &Series, events: &[Event]) {
         page.markup("<polyline class=\"series\" points=\"");
         for point in run {
             if let Some(value) = point.value {
-                page.number(scale.x(point.at)).markup(",").number(scale.y(value)).markup(" ");
+                page.number(scale.x(point.at))
+                    .markup(",")
+                    .number(scale.y(value))
+                    .markup(" ");
             }
         }
         page.markup("\"/>");
@@ -95,7 +102,12 @@ pub(crate) fn lines(page: &mut Page, series: &Series, events: &[Event]) {
     if let Some(limit) = &series.limit {
         let y = scale.y(limit.value);
         line(page, "limit", (LEFT, y), (WIDTH - RIGHT, y));
-        label(page, "tick end limit-label", (WIDTH - RIGHT, y - 4.0), &format!("{} {}", limit.label, short(limit.value)));
+        label(
+            page,
+            "tick limit-label",
+            (LEFT + 4.0, y - 4.0),
+            &format!("{} {}", limit.label, short(limit.value)),
+        );
     }
     for point in points {
         dot(page, &scale, point, &series.unit);
@@ -163,10 +175,16 @@ fn band(page: &mut Page, scale: &Scale, run: &[&Point]) {
     }
     page.markup("<polygon class=\"band\" points=\"");
     for (at, (low, _)) in &with {
-        page.number(scale.x(*at)).markup(",").number(scale.y(*low)).markup(" ");
+        page.number(scale.x(*at))
+            .markup(",")
+            .number(scale.y(*low))
+            .markup(" ");
     }
     for (at, (_, high)) in with.iter().rev() {
-        page.number(scale.x(*at)).markup(",").number(scale.y(*high)).markup(" ");
+        page.number(scale.x(*at))
+            .markup(",")
+            .number(scale.y(*high))
+            .markup(" ");
     }
     page.markup("\"/>");
 }
@@ -185,11 +203,23 @@ fn dot(page: &mut Page, scale: &Scale, point: &Point, unit: &str) {
         .number(scale.x(point.at))
         .markup("\" cy=\"")
         .number(scale.y(value))
-        .markup(if point.status == Status::Bad { "\" r=\"4\">" } else { "\" r=\"2.5\">" });
-    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    let interval = point
-        .interval
-        .map_or_else(String::new, |(low, high)| format!(" ({} to {})", short(low), short(high)));
-    page.element("<title>", &format!("{}: {}{unit}{interval}", point.at, short(value)), "</title>");
+        .markup(if point.status == Status::Bad {
+            "\" r=\"4\">"
+        } else {
+            "\" r=\"2.5\">"
+        });
+    let unit = if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    };
+    let interval = point.interval.map_or_else(String::new, |(low, high)| {
+        format!(" ({} to {})", short(low), short(high))
+    });
+    page.element(
+        "<title>",
+        &format!("{}: {}{unit}{interval}", point.at, short(value)),
+        "</title>",
+    );
     page.markup("</circle>");
 }

@@ -13,8 +13,16 @@ const NAME_CHARS_MAX: usize = 38;
 
 /// Draw them.
 pub(crate) fn stages(page: &mut Page, stages: &[StageTime]) {
-    let largest = stages.iter().map(|stage| stage.share).fold(f64::MIN_POSITIVE, f64::max);
-    open(page, WIDTH, ROW * stages.len() as f64 + 4.0, "Share of all stages' time, by stage");
+    let largest = stages
+        .iter()
+        .map(|stage| stage.share)
+        .fold(f64::MIN_POSITIVE, f64::max);
+    open(
+        page,
+        WIDTH,
+        ROW * stages.len() as f64 + 4.0,
+        "Share of all stages' time, by stage",
+    );
     for (i, stage) in stages.iter().enumerate() {
         let top = ROW * i as f64 + 4.0;
         let mut name: String = stage.name.chars().take(NAME_CHARS_MAX).collect();
@@ -23,7 +31,11 @@ pub(crate) fn stages(page: &mut Page, stages: &[StageTime]) {
         }
         let width = stage.share / largest * (WIDTH - NAMES - VALUES);
         label(page, "name end", (NAMES - 8.0, top + 15.0), &name);
-        let class = if stage.share >= largest && stages.len() > 1 { "worst" } else { "current-bar" };
+        let class = if stage.share >= largest && stages.len() > 1 {
+            "worst"
+        } else {
+            "current-bar"
+        };
         rect(page, class, NAMES, top, width.max(1.0), 20.0);
         let p95 = stage
             .p95_ms

@@ -13,7 +13,8 @@ pub(super) fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let step = [1.0, 2.0, 5.0, 10.0]
         .into_iter()
         .map(|factor| factor * power)
-        .find(|step| *step >= rough)
+        // A tick or two more are better than one.
+        .find(|step| *step >= rough * 0.75)
         .unwrap_or(power * 10.0);
     let first = (low / step - 1e-9).ceil();
     (0..=count * 2)
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        assert_eq!(ticks(0.0, 1.0, 4), [0.0, 0.5, 1.0]);
+        assert_eq!(ticks(0.0, 2.0, 4), [0.0, 0.5, 1.0, 1.5, 2.0]);
         assert_eq!(ticks(0.13, 0.94, 4), [0.2, 0.4, 0.6000000000000001, 0.8]);
         assert_eq!(ticks(-30.0, 70.0, 5), [-20.0, 0.0, 20.0, 40.0, 60.0]);
         assert_eq!(ticks(3.0, 3.0, 4), [3.0]);
