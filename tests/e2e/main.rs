@@ -23,6 +23,7 @@ mod grpc_client;
 mod grpc_tensors;
 mod harness;
 mod http_edges;
+mod insight;
 mod limits;
 mod oip;
 mod oip_repository;

@@ -6,13 +6,28 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// The interpreter of a virtual environment of this name, below `folder`, that has exactly what the
-/// requirements say. Made where it isn't there yet or has other requirements, by one process at a time.
+/// The interpreter of a virtual environment of this name, below `folder`, that has what the requirements
+/// say and what that needs. Made where it isn't there yet or has other requirements, by one process at a
+/// time.
 ///
 /// # Errors
 ///
 /// There is no Python with `venv` and `pip`, or no package index.
 pub fn environment(folder: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
+    install(folder, name, requirements, &[])
+}
+
+/// The same with exactly what the requirements list: for lists that name all, or whose packages disagree
+/// about their versions.
+///
+/// # Errors
+///
+/// As [`environment`].
+pub fn environment_as_listed(folder: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
+    install(folder, name, requirements, &["--no-deps"])
+}
+
+fn install(folder: &Path, name: &str, requirements: &Path, flags: &[&str]) -> Result<PathBuf> {
     let wanted = fs::read(requirements).with_context(|| requirements.display().to_string())?;
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let lock = folder.join(format!("{name}.lock"));
@@ -29,15 +44,12 @@ pub fn environment(folder: &Path, name: &str, requirements: &Path) -> Result<Pat
     run(Command::new("python3")
         .args(["-m", "venv", "--clear"])
         .arg(&environment))?;
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ];
-    run(Command::new(&python).args(pip).arg(requirements))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(&python)
+        .args(pip)
+        .args(flags)
+        .arg("--requirement")
+        .arg(requirements))?;
     fs::write(&installed, &wanted)?;
     Ok(python)
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use caisson_test_tools::python::environment;
 
 use super::contender::{Contender, Process, Running, free_ports};
 use super::fixture::{Fixture, Form, file};
@@ -151,8 +152,7 @@ impl Peer {
             }
             Kind::Python(folder) => {
                 let requirements = requirements(folder);
-                let environment = environment(target, folder, &requirements)?;
-                let mut command = clean(Command::new(environment.join("bin/python")));
+                let mut command = clean(Command::new(python(target, folder, &requirements)?));
                 command
                     .arg(file("peers").join(folder).join("serve.py"))
                     .env("PYTHONPATH", file("peers/common"))
@@ -227,35 +227,14 @@ fn locked_version(folder: &str) -> Result<String> {
     Ok(known.join(", "))
 }
 
-/// A virtual environment of this name with exactly what the requirements say.
-pub(crate) fn environment(target: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
-    let wanted = fs::read_to_string(requirements).with_context(|| requirements.display().to_string())?;
-    let environment = target.join("python").join(name);
-    let installed = environment.join("installed.txt");
-    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
-        return Ok(environment);
-    }
+/// Python with what the requirements say.
+pub(crate) fn python(target: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
+    let mut python = PathBuf::new();
     say::step(&format!("Python environment of {name}"), |_| {
-        let run = |command: &mut Command| -> Result<()> {
-            let output = command.output().with_context(|| format!("{command:?}"))?;
-            ensure!(
-                output.status.success(),
-                "{command:?}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            Ok(())
-        };
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&environment))?;
-        run(Command::new(environment.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--requirement"])
-            .arg(requirements))?;
-        // Written last: an installation that was cut short is done again.
-        fs::write(&installed, &wanted)?;
-        Ok(environment.display().to_string())
+        python = environment(&target.join("python"), name, requirements)?;
+        Ok(python.display().to_string())
     })?;
-    Ok(environment)
+    Ok(python)
 }
 
 fn requirements(folder: &str) -> PathBuf {

@@ -12,6 +12,7 @@ mod config;
 mod deploy;
 mod download;
 mod history;
+mod insight;
 mod key;
 mod model;
 mod model_alias;
@@ -49,6 +50,8 @@ Examples:
   caisson deploy -f churn.yaml                         create or change a deployment
   caisson predict churn --row '{\"recency\": 12}'        ask for a prediction
   caisson drift churn --file this-month.csv            compare data with the baseline
+  caisson diagnose churn                               why is it slow, why is it wrong?
+  caisson report churn --out report.html               a page with all that is known of it
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
   caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
@@ -81,6 +84,10 @@ enum Command {
     Predict(predict::PredictArgs),
     /// Compare data with a deployment's baseline.
     Drift(predict::DriftArgs),
+    /// Why is a deployment slow, and why is it wrong?
+    Diagnose(insight::DiagnoseArgs),
+    /// Write a deployment's report as one HTML file.
+    Report(insight::ReportArgs),
     /// Make, list, suspend and delete tenants; their quotas, settings and usage.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -128,6 +135,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Deployment(command) => deploy::run_command(command).map(done),
         Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
+        Command::Diagnose(args) => insight::diagnose(&args).map(done),
+        Command::Report(args) => insight::report(&args).map(done),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
         Command::Key(command) => key::run(command).map(done),

@@ -12,6 +12,7 @@ mod encoding;
 pub(crate) mod error;
 mod extract;
 mod health;
+mod insight;
 mod keys;
 pub(crate) mod listener;
 mod logged;
@@ -184,6 +185,8 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/rollback" { post On(A::DeploymentRollback) => deployments::rollback }
         "/v1/deployments/{name}/predict" { post On(A::DeploymentPredict) => predict::predict }
         "/v1/deployments/{name}/drift" { post On(A::DeploymentDrift) => predict::drift }
+        "/v1/deployments/{name}/diagnosis" { get On(A::DeploymentRead) => insight::diagnosis }
+        "/v1/deployments/{name}/report" { get On(A::DeploymentRead) => insight::report }
         "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
         "/v1/alert-rules" { get On(A::AlertRead) => alerts::rules, put On(A::AlertConfigure) => alerts::put_rules }

@@ -38,8 +38,8 @@ impl Python {
     /// Install what is missing, write the data into a folder, and wait until it listens.
     pub(super) fn start(target: &Path, folder: &Path, rows: u64, columns: u64) -> Result<Self> {
         let here = root().join("benches/compare/drift");
-        let environment = peers::environment(target, "drift", &here.join("requirements.txt"))?;
-        let mut child = Command::new(environment.join("bin/python"))
+        let python = peers::python(target, "drift", &here.join("requirements.txt"))?;
+        let mut child = Command::new(python)
             .arg(here.join("measure.py"))
             .arg(folder)
             .args([rows.to_string(), columns.to_string()])
