@@ -17,10 +17,9 @@ use arrow_schema::{ArrowError, Field as ArrowField, Schema as ArrowSchema};
 use caisson_data::{Batch, BatchError};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 
+use crate::read::writer_properties;
 use crate::redact::{Key, columns};
 use crate::spec::{EventTimeSpec, LogSpec};
 use crate::{Answer, LogError};
@@ -39,9 +38,7 @@ pub(crate) fn encode(
     spec: &LogSpec,
     key: &Key,
 ) -> Result<Vec<u8>, LogError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
+    let properties = writer_properties();
     let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
     let mut rest = answers;
     while !rest.is_empty() {

@@ -18,6 +18,7 @@ use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use caisson_serving::{LoadState, Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
+use caisson_truth::Truth;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -25,6 +26,7 @@ use tokio::time::MissedTickBehavior;
 use crate::alerting;
 use crate::config::{self, Settings, file::ReadyPolicy};
 use crate::http::STREAMS_MAX;
+use crate::performance::Evaluator;
 
 /// The variable with the first operator's key, for who doesn't want to read it from the first start's
 /// output.
@@ -55,6 +57,9 @@ pub(crate) struct App {
     pub(crate) serving: Serving,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: Predictions,
+    pub(crate) truth: Truth,
+    /// Tells how deployments do, by that.
+    pub(crate) evaluator: Evaluator,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
     /// Reads Parquet files, in a process of its own.
@@ -151,6 +156,10 @@ impl App {
             vitals: Arc::default(),
             predictions: predictions.clone(),
         });
+        let truth = Truth::open(store.clone(), {
+            let deployments = deployments.clone();
+            move |tenant, deployment| is_there(&deployments, tenant, deployment)
+        })?;
         let alerts = tokio::task::spawn_blocking({
             let (store, options) = (store.clone(), settings.alerts.options(alerting::catalogue())?);
             move || Alerts::open(store, options)
@@ -169,6 +178,8 @@ impl App {
             serving,
             alerts,
             predictions,
+            truth,
+            evaluator: Evaluator::default(),
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
             parquet_worker: WorkerCommand::current_exe(["parquet-worker"])
@@ -208,12 +219,13 @@ impl App {
         Ok(())
     }
 
-    /// How much a tenant has, its logs of predictions included.
+    /// How much a tenant has, its logs of predictions and its labels included.
     pub(crate) async fn usage(&self, tenant: &TenantId) -> Result<Usage, RegistryError> {
         let (store, owner) = (self.store.clone(), tenant.clone());
         match tokio::task::spawn_blocking(move || caisson_registry::usage(&store, &owner)).await {
             Ok(usage) => usage.map(|mut usage| {
                 usage.stored_bytes += self.predictions.stored_bytes(tenant.as_str());
+                usage.stored_bytes += self.truth.stored_bytes(tenant.as_str());
                 usage
             }),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -304,6 +316,13 @@ impl App {
             }
         }
     }
+}
+
+/// Has a tenant a deployment of this name? Labels of one that is being deleted come to nothing.
+fn is_there(deployments: &DeploymentStore, tenant: &str, name: &str) -> bool {
+    let tenant = tenant.parse::<TenantId>();
+    let live = tenant.map(|tenant| deployments.live_number(&tenant, name));
+    matches!(live, Ok(Ok(Some(_))))
 }
 
 /// May a tenant have this many bytes of logs beside what the registry has of it?

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use caisson_data::{Batch, Schema};
-use caisson_registry::{Origin, RevisionRecord, TenantId};
+use caisson_registry::{ModelRecord, Origin, RevisionRecord, TenantId};
 use caisson_sandbox::{Meter, Sandbox};
 use tokio::sync::OnceCell;
 
@@ -41,9 +41,10 @@ pub struct Revision {
     answers: Option<Answers>,
     logging: Option<Logging>,
     pub(crate) monitors: Vec<Monitor>,
+    pub(crate) measured: Option<ModelRecord>,
     plan: Plan,
-    sandbox: Sandbox,
-    meter: Arc<Meter>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) meter: Arc<Meter>,
     requests: metrics::Counter,
     failures: metrics::Counter,
     rows: metrics::Counter,
@@ -109,6 +110,7 @@ impl Revision {
             answers,
             logging,
             monitors,
+            measured: built.measured,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use caisson_alerts::{Alerts, OBSERVATIONS_MAX, Observation, Period, Rule, Window};
 use caisson_registry::TenantId;
 use caisson_serving::{Reading, Revision, Serving};
+use caisson_truth::Truth;
 use jiff::Timestamp;
 
 use super::catalogue::{MONITOR, measure, verdicts};
@@ -27,7 +28,7 @@ struct SeenOf {
 }
 
 /// Evaluate the rules of all tenants that serve something.
-pub(super) fn run(serving: &Serving, alerts: &Alerts, seen: &mut Seen) {
+pub(super) fn run(serving: &Serving, alerts: &Alerts, truth: &Truth, seen: &mut Seen) {
     let now = Now::read();
     let mut tenants: BTreeMap<TenantId, Vec<Arc<Revision>>> = BTreeMap::new();
     for (tenant, revision) in serving.all() {
@@ -55,6 +56,7 @@ pub(super) fn run(serving: &Serving, alerts: &Alerts, seen: &mut Seen) {
         let mut newest = Vec::new();
         for revision in &revisions {
             found.extend(of_windows(&rules, window, revision, now));
+            found.extend(super::performance::of(truth, &tenant, revision));
             if let Some((at, said)) = of_monitors(revision, of.drift.get(revision.name())) {
                 found.extend(said);
                 newest.push((revision.name().to_owned(), at));
@@ -160,7 +162,7 @@ fn of_monitors(revision: &Revision, before: Option<&SystemTime>) -> Option<(Syst
     Some((drift.at, said.collect()))
 }
 
-fn observation(metric: &str, revision: &Revision, value: f64, at: Timestamp) -> Observation {
+pub(super) fn observation(metric: &str, revision: &Revision, value: f64, at: Timestamp) -> Observation {
     Observation {
         metric: metric.to_owned(),
         params: BTreeMap::new(),

@@ -28,6 +28,7 @@ mod remote;
 pub(crate) mod serve;
 mod signing;
 mod tenant;
+mod truth;
 
 use clap::{Parser, Subcommand};
 
@@ -52,6 +53,8 @@ Examples:
   caisson drift churn --file this-month.csv            compare data with the baseline
   caisson diagnose churn                               why is it slow, why is it wrong?
   caisson report churn --out report.html               a page with all that is known of it
+  caisson feedback churn labels.csv                    say what came true
+  caisson performance churn                            how good the predictions were
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
   caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
@@ -88,6 +91,12 @@ enum Command {
     Diagnose(insight::DiagnoseArgs),
     /// Write a deployment's report as one HTML file.
     Report(insight::ReportArgs),
+    /// What was sent to a deployment and answered, from its prediction log.
+    Predictions(truth::PredictionsArgs),
+    /// Say what came true of a deployment's predictions.
+    Feedback(truth::FeedbackArgs),
+    /// How a deployment did, window by window.
+    Performance(truth::PerformanceArgs),
     /// Make, list, suspend and delete tenants; their quotas, settings and usage.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -137,6 +146,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Drift(args) => predict::run_drift(&args),
         Command::Diagnose(args) => insight::diagnose(&args).map(done),
         Command::Report(args) => insight::report(&args).map(done),
+        Command::Predictions(args) => truth::predictions(&args).map(done),
+        Command::Feedback(args) => truth::feedback(&args),
+        Command::Performance(args) => truth::performance(&args),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
         Command::Key(command) => key::run(command).map(done),

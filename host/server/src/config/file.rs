@@ -29,6 +29,7 @@ pub(crate) struct File {
     pub(crate) audit: Audit,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: PredictionLog,
+    pub(crate) performance: Performance,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quotas: Quotas,
 }
@@ -106,6 +107,14 @@ pub(crate) struct Alerts {
 pub(crate) struct PredictionLog {
     /// Bytes of rows that wait in memory to be written.
     pub(crate) buffer_bytes: Option<usize>,
+}
+
+/// `[performance]`: when deployments with ground truth are looked at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Performance {
+    /// How often it is told how they do.
+    pub(crate) interval_seconds: Option<u64>,
 }
 
 /// `[models]`: ONNX Runtime.

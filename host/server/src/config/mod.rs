@@ -53,6 +53,10 @@ const WRITE_TIMEOUT_SECONDS: u64 = 60;
 /// The longest that makes sense: what waits to be sent stays in memory.
 const WRITE_TIMEOUT_SECONDS_MAX: u64 = 3600;
 /// Memory for rows of prediction logs that wait: a deployment has a quarter of it, and less than a
+/// How often performance is told: windows are minutes at least, mostly days.
+const PERFORMANCE_SECONDS: u64 = 60;
+/// A day: whoever wants it less often wants a report.
+const PERFORMANCE_SECONDS_MAX: u64 = 86_400;
 /// mebibyte of that is less than one large request.
 const LOG_BUFFER_BYTES_MIN: usize = 4 << 20;
 /// The longest of both: a supervisor has killed the process long before.
@@ -153,6 +157,7 @@ pub(crate) struct Settings {
     pub(crate) audit: Audit,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: PredictionLog,
+    pub(crate) performance_interval: Duration,
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) provider: Provider,
     pub(crate) fallback_to_cpu: bool,
@@ -251,6 +256,7 @@ impl Settings {
             audit,
             alerts,
             predictions,
+            performance,
             quotas,
         } = file;
         let dev = flags.dev.or(server.dev).unwrap_or_default();
@@ -302,6 +308,7 @@ impl Settings {
                 interval_seconds: flags.alert_interval_seconds.or(alerts.interval_seconds),
             }),
             predictions,
+            performance_interval: seconds(None, performance.interval_seconds, PERFORMANCE_SECONDS),
             onnxruntime: flags.onnxruntime.or(models.onnxruntime),
             provider: flags.provider.or(models.provider).unwrap_or_default(),
             fallback_to_cpu: flags
@@ -394,6 +401,15 @@ impl Settings {
             fault(
                 "predictions.buffer_bytes",
                 format!("{bytes} is less than {LOG_BUFFER_BYTES_MIN}: large requests would never be logged"),
+            );
+        }
+        if !(1..=PERFORMANCE_SECONDS_MAX).contains(&self.performance_interval.as_secs()) {
+            fault(
+                "performance.interval_seconds",
+                format!(
+                    "{} is not from 1 to {PERFORMANCE_SECONDS_MAX}",
+                    self.performance_interval.as_secs()
+                ),
             );
         }
         if let Err(error) = self.store().blobs.check() {
@@ -498,6 +514,10 @@ mod tests {
             ),
             ("[storage]\nblobs = \"ftp://x\"", "storage.blobs"),
             ("[predictions]\nbuffer_bytes = 1000", "predictions.buffer_bytes"),
+            (
+                "[performance]\ninterval_seconds = 0",
+                "performance.interval_seconds",
+            ),
             ("[models]\nonnxruntime = \"/none.so\"", "models.onnxruntime"),
             (
                 "[quotas]\nrequests_per_second = -1.0",

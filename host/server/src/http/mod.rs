@@ -27,6 +27,7 @@ mod policies;
 mod predict;
 mod stream;
 mod tenants;
+mod truth;
 mod unread;
 
 use std::sync::Arc;
@@ -188,6 +189,15 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/diagnosis" { get On(A::DeploymentRead) => insight::diagnosis }
         "/v1/deployments/{name}/report" { get On(A::DeploymentRead) => insight::report }
         "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
+        "/v1/deployments/{name}/predictions" { get On(A::DeploymentReadPredictions) => logged::predictions }
+        "/v1/deployments/{name}/feedback" {
+            get On(A::DeploymentRead) => truth::labels,
+            post On(A::DeploymentFeedback) => truth::feedback,
+        }
+        "/v1/deployments/{name}/performance" {
+            get On(A::DeploymentRead) => truth::performance,
+            post On(A::DeploymentEvaluate) => truth::evaluate,
+        }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
         "/v1/alert-rules" { get On(A::AlertRead) => alerts::rules, put On(A::AlertConfigure) => alerts::put_rules }
         "/v1/alert-rules-schema.json" { get Public => alerts::schema }
@@ -453,8 +463,6 @@ mod tests {
             "model:reject",
             "model:archive",
             "metrics:read",
-            // Ground truth: not there yet.
-            "deployment:feedback",
         ];
         for action in Action::ALL {
             let name = action.as_str();

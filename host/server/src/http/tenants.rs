@@ -141,7 +141,7 @@ pub(crate) async fn delete(
         context.app.alerts.clone(),
         tenant.clone(),
     );
-    let predictions = context.app.predictions.clone();
+    let (predictions, truth) = (context.app.predictions.clone(), context.app.truth.clone());
     blocking(move || {
         access.delete_tenant(&gone, || {
             let usage = caisson_registry::usage(&store, &gone)?;
@@ -159,7 +159,8 @@ pub(crate) async fn delete(
         // Plugins never go while their tenant is there; now it is gone.
         caisson_registry::forget(&store, &gone)?;
         alerts.forget(gone.as_str())?;
-        predictions.forget(gone.as_str()).map_err(ApiError::internal)
+        predictions.forget(gone.as_str()).map_err(ApiError::internal)?;
+        Ok::<_, ApiError>(truth.forget(gone.as_str())?)
     })
     .await??;
     let body = Deleted {

@@ -76,6 +76,35 @@ pub(crate) fn whole(form: Form, revision: &Revision, batch: Batch) -> Result<Res
     Ok(response(form, revision, Body::from(bytes)))
 }
 
+/// The rows of a body, in parts; `output` is what is made of each.
+///
+/// # Errors
+///
+/// A Parquet file that is too large, or breaks off; a form that isn't streamed.
+pub(super) async fn source(
+    context: &Context,
+    caller: &Caller,
+    form: Form,
+    (input, output): (&Arc<Schema>, &Arc<Schema>),
+    headers: &HeaderMap,
+    request: Body,
+) -> Result<Source, ApiError> {
+    let schemas = Schemas { input, output };
+    Ok(match form {
+        Form::Ndjson => Source::ndjson(Chunks::Body(request), schemas),
+        Form::Csv => Source::csv(Chunks::Body(request), schemas),
+        Form::Arrow => Source::arrow(Chunks::Body(request), schemas),
+        Form::Parquet => {
+            let limit = upload_limit(caller.principal().tenant(), parquet::FILE_BYTES_MAX);
+            body::check_announced(headers, limit)?;
+            let file = parquet::spool(request, &context.app.uploads, limit).await?;
+            let reading = parquet::Reading::start(&context.app.parquet_worker, file)?;
+            Source::arrow(Chunks::File(Box::new(reading)), schemas)
+        }
+        Form::Json => return Err(ApiError::internal("rows JSON isn't streamed")),
+    })
+}
+
 /// Answer a stream.
 ///
 /// # Errors
@@ -91,11 +120,8 @@ pub(crate) async fn respond(
     request: Body,
 ) -> Result<Response, ApiError> {
     let sink = Sink::new(to, revision.output(), revision.number())?;
-    let schemas = Schemas {
-        input: revision.input(),
-        output: revision.output(),
-    };
-    let source = open(&context, &caller, from, headers, request, schemas).await?;
+    let schemas = (revision.input(), revision.output());
+    let source = source(&context, &caller, from, schemas, headers, request).await?;
     let counters = Counters::new(caller.tenant().as_str(), &name);
     let answerer = Answerer {
         context,
@@ -133,11 +159,7 @@ pub(crate) async fn gather(
     schema: &Arc<Schema>,
     (rows_max, bytes_max): (usize, usize),
 ) -> Result<Batch, ApiError> {
-    let schemas = Schemas {
-        input: schema,
-        output: schema,
-    };
-    let mut source = open(context, caller, from, headers, request, schemas).await?;
+    let mut source = source(context, caller, from, (schema, schema), headers, request).await?;
     let (mut parts, mut rows, mut bytes) = (Vec::new(), 0, 0);
     while let Some(part) = source.next().await? {
         if let Some((_, error)) = part.refused.into_iter().next() {
@@ -157,30 +179,6 @@ pub(crate) async fn gather(
     }
     let joined = sized(context, caller.tenant(), bytes, move || Batch::concat(&parts)).await;
     joined.map_err(ApiError::internal)
-}
-
-/// What gives the parts of a body.
-async fn open(
-    context: &Context,
-    caller: &Caller,
-    from: Form,
-    headers: &HeaderMap,
-    request: Body,
-    schemas: Schemas<'_>,
-) -> Result<Source, ApiError> {
-    Ok(match from {
-        Form::Ndjson => Source::ndjson(Chunks::Body(request), schemas),
-        Form::Csv => Source::csv(Chunks::Body(request), schemas),
-        Form::Arrow => Source::arrow(Chunks::Body(request), schemas),
-        Form::Parquet => {
-            let limit = upload_limit(caller.principal().tenant(), parquet::FILE_BYTES_MAX);
-            body::check_announced(headers, limit)?;
-            let file = parquet::spool(request, &context.app.uploads, limit).await?;
-            let reading = parquet::Reading::start(&context.app.parquet_worker, file)?;
-            Source::arrow(Chunks::File(Box::new(reading)), schemas)
-        }
-        Form::Json => return Err(ApiError::internal("rows JSON isn't streamed")),
-    })
 }
 
 fn response(form: Form, revision: &Revision, body: Body) -> Response {

@@ -30,13 +30,13 @@ const LINGER: Duration = Duration::from_millis(5);
 
 /// Rows that are answered together.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(in super::super) struct Part {
     /// The place in the stream of its first row, from 0.
-    pub(super) first_row: u64,
+    pub(in super::super) first_row: u64,
     /// The rows that could be read.
-    pub(super) batch: Batch,
+    pub(in super::super) batch: Batch,
     /// The places in the part of those that couldn't, ascending, and why.
-    pub(super) refused: Vec<(usize, ApiError)>,
+    pub(in super::super) refused: Vec<(usize, ApiError)>,
 }
 
 impl Part {
@@ -47,7 +47,7 @@ impl Part {
 }
 
 /// Gives one part after the other.
-pub(super) struct Source {
+pub(in super::super) struct Source {
     chunks: Chunks,
     cutter: Cutter,
     schema: Arc<Schema>,
@@ -99,7 +99,7 @@ impl Source {
     /// # Errors
     ///
     /// What is wrong with the stream as a whole. There is no next part then.
-    pub(super) async fn next(&mut self) -> Result<Option<Part>, ApiError> {
+    pub(in super::super) async fn next(&mut self) -> Result<Option<Part>, ApiError> {
         let sifted = match &mut self.cutter {
             Cutter::Text(text) => text.next(&mut self.chunks, &self.schema, &self.limits).await?,
             Cutter::Arrow(arrow) => arrow.next(&mut self.chunks, &self.limits).await?,
