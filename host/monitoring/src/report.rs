@@ -2,7 +2,7 @@
 //! compared with alert rules.
 
 use caisson_quality::hysteresis::{Change, Hysteresis, Outcome};
-use caisson_quality::window::{Clock, Segment, Window};
+use caisson_quality::window::{Clock, Segment};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -126,8 +126,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) fn of<A>(clock: Clock, window: &Window<A>) -> Self {
-        let (start, end) = (window.start, window.end);
+    pub(crate) fn of(clock: Clock, start: i64, end: i64) -> Self {
         match clock {
             Clock::Rows => Self {
                 start: start.to_string(),

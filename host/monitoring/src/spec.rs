@@ -228,7 +228,8 @@ pub struct MonitoringSpec {
     #[schemars(length(max = SEGMENT_COLUMNS_MAX))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<String>,
-    /// Integer columns whose values are names, in the input or the answer: they are counted, not averaged.
+    /// Integer columns whose values are names, in the input, the features or the answer: they are counted, not
+    /// averaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub categorical: Vec<String>,
     /// The input column that says when what is predicted about happened; that of `log`, or else when the
@@ -291,14 +292,15 @@ impl MonitoringSpec {
     /// # Errors
     ///
     /// The first that doesn't or can't, as a message.
-    pub fn check_columns(&self, input: &Schema, output: &Schema) -> Result<(), String> {
+    pub fn check_columns(&self, input: &Schema, features: &Schema, output: &Schema) -> Result<(), String> {
         check_segment_columns("monitoring.segments", &self.segments, input)?;
         for (i, name) in self.categorical.iter().enumerate() {
-            let field = input.get(name).or_else(|| output.get(name));
+            let field = [input, features, output].into_iter().find_map(|schema| schema.get(name));
             let at = format!("monitoring.categorical[{i}]");
             let Some(field) = field else {
                 return Err(format!(
-                    "{at}: there is no column `{}` in the input ({input}) or the answer ({output})",
+                    "{at}: there is no column `{}` in the input ({input}), the features ({features}) or the answer \
+                     ({output})",
                     shown(name)
                 ));
             };
