@@ -35,3 +35,4 @@ mod sdk_readme;
 mod streaming;
 mod switch;
 mod tenants;
+mod windows;

@@ -47,14 +47,19 @@ impl Reference {
         Ok(Some(all))
     }
 
+    /// How many.
+    pub(crate) fn windows(&self) -> usize {
+        self.0.len()
+    }
+
     /// The newest: as long as the window that is judged.
     pub fn newest(&self) -> Option<&Arc<Gathered>> {
         self.0.first()
     }
 }
 
-/// What a check found.
-#[derive(Debug, Clone)]
+/// What a check found; nothing where there was too little to see.
+#[derive(Debug, Clone, Default)]
 pub struct Found {
     /// Feature by feature.
     pub features: Vec<FeatureVerdict>,

@@ -30,8 +30,9 @@ struct Place {
 
 impl Columns {
     /// Those of a schema: text, booleans and what `categorical` names are categories, other numbers are
-    /// numbers; elements of short shapes are columns of their own, bytes and longer shapes are left out.
-    pub fn of(schema: &Schema, categorical: &[String]) -> Self {
+    /// numbers; elements of short shapes are columns of their own. What `private` names, bytes, and longer shapes
+    /// are left out.
+    pub fn of(schema: &Schema, categorical: &[String], private: &[String]) -> Self {
         let mut columns = Self {
             names: Vec::new(),
             kinds: Vec::new(),
@@ -46,14 +47,20 @@ impl Columns {
                 _ => Kind::Number,
             };
             let fits = (1..=ELEMENTS_MAX).contains(&width) && columns.names.len() + width <= COLUMNS_MAX;
-            if !fits || named.data_type == DataType::Bytes {
+            if !fits || named.data_type == DataType::Bytes || private.contains(&named.name) {
                 columns.left_out += 1;
                 continue;
             }
             for element in 0..width {
-                columns.names.push(element_name(&named.name, &named.shape, element));
+                columns
+                    .names
+                    .push(element_name(&named.name, &named.shape, element));
                 columns.kinds.push(kind);
-                columns.places.push(Place { field, element, width });
+                columns.places.push(Place {
+                    field,
+                    element,
+                    width,
+                });
             }
         }
         columns
@@ -119,7 +126,9 @@ pub(crate) fn cell<'b>(column: &Column<'b>, index: usize, row: usize) -> Cell<'b
     match column.field().data_type {
         _ if !column.validity().is_present(row) => Cell::Missing,
         DataType::Text => column.text(index).map_or(Cell::Missing, Cell::Text),
-        DataType::Boolean => column.to_f64(index).map_or(Cell::Missing, |value| Cell::Bool(value != 0.0)),
+        DataType::Boolean => column
+            .to_f64(index)
+            .map_or(Cell::Missing, |value| Cell::Bool(value != 0.0)),
         _ => column.to_f64(index).map_or(Cell::Missing, Cell::Number),
     }
 }
@@ -155,13 +164,14 @@ mod tests {
             Field::new("grid", DataType::Fp32).with_shape([2, 3]),
             Field::new("image", DataType::Uint8).with_shape([3, 224, 224]),
             Field::new("raw", DataType::Bytes),
+            Field::new("secret", DataType::Text),
             Field::new("shop", DataType::Int64),
         ])
         .unwrap();
-        let columns = Columns::of(&schema, &["shop".to_owned()]);
+        let columns = Columns::of(&schema, &["shop".to_owned()], &["secret".to_owned()]);
         assert_eq!(columns.names()[..3], ["x", "grid[0, 0]", "grid[0, 1]"]);
         assert_eq!(columns.names()[6..], ["grid[1, 2]", "shop"]);
         assert_eq!(columns.kinds.last(), Some(&Kind::Category));
-        assert_eq!(columns.left_out(), 2);
+        assert_eq!(columns.left_out(), 3);
     }
 }

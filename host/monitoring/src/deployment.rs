@@ -17,6 +17,8 @@ use crate::report::{DriftWindow, DroppedRows, RowCounts, SegmentName, Statistics
 
 /// What an answer takes in a lane beside its values.
 const ENTRY_BYTES: usize = 256;
+/// Windows of a deployment that wait to be written down: those of a minute, if one closes every 50 ms.
+const UNWRITTEN_MAX: usize = 1000;
 
 /// How much may wait to be gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +111,9 @@ pub(crate) struct Deployment {
     pub(crate) kept: Mutex<VecDeque<Kept>>,
     /// Bytes of its saved state.
     pub(crate) state_bytes: AtomicU64,
+    /// Windows that closed and aren't written down yet.
+    unwritten: AtomicUsize,
+    unkept: Counter,
 }
 
 impl std::fmt::Debug for Deployment {
@@ -159,6 +164,8 @@ impl Deployment {
             baseline: Mutex::default(),
             kept: Mutex::default(),
             state_bytes: AtomicU64::new(0),
+            unwritten: AtomicUsize::new(0),
+            unkept: metrics::counter!("caisson_monitoring_dropped_windows_total", &labels),
         }
     }
 
@@ -230,7 +237,10 @@ impl Deployment {
     }
 
     pub(crate) fn dropped(&self) -> DroppedRows {
-        let [memory, rows, revision] = self.dropped.each_ref().map(|(count, _)| count.load(Ordering::Relaxed));
+        let [memory, rows, revision] = self
+            .dropped
+            .each_ref()
+            .map(|(count, _)| count.load(Ordering::Relaxed));
         DroppedRows {
             memory,
             rows,
@@ -252,6 +262,23 @@ impl Deployment {
 
     pub(crate) fn set_baseline(&self, baseline: Option<BaselineStatistics>) {
         *lock(&self.baseline) = baseline.map(Arc::new);
+    }
+
+    /// May so many windows be written down? Where the disk can't keep up with windows that close, they are
+    /// dropped and counted.
+    pub(crate) fn may_keep(&self, windows: usize) -> bool {
+        let before = self.unwritten.fetch_add(windows, Ordering::Relaxed);
+        let is_full = before >= UNWRITTEN_MAX;
+        if is_full {
+            self.written(windows);
+            self.unkept.increment(windows as u64);
+        }
+        !is_full
+    }
+
+    /// So many windows were written down.
+    pub(crate) fn written(&self, windows: usize) {
+        self.unwritten.fetch_sub(windows, Ordering::Relaxed);
     }
 
     /// Bytes that are stored of it.

@@ -103,7 +103,12 @@ impl Accumulator for Gathered {
     }
 
     fn bytes(&self) -> usize {
-        let summaries = self.input.iter().chain(&self.output).map(Summary::bytes).sum::<usize>();
+        let summaries = self
+            .input
+            .iter()
+            .chain(&self.output)
+            .map(Summary::bytes)
+            .sum::<usize>();
         size_of::<Self>() + summaries + self.sample.as_ref().map_or(0, Sample::bytes)
     }
 }

@@ -149,7 +149,9 @@ fn surplus(kept: &VecDeque<Kept>) -> std::collections::HashSet<u64> {
     let (mut records, mut bytes) = (0usize, 0u64);
     let mut gone = std::collections::HashSet::new();
     for entry in kept.iter().rev() {
-        let of = series.entry((entry.monitor.as_deref(), entry.segment.as_ref())).or_default();
+        let of = series
+            .entry((entry.monitor.as_deref(), entry.segment.as_ref()))
+            .or_default();
         if *of >= SERIES_MAX || records >= RECORDS_MAX || bytes + entry.bytes > RECORD_BYTES_MAX {
             gone.insert(entry.number);
             continue;
@@ -178,7 +180,9 @@ pub(crate) fn all(store: &Store, tenant: &str, deployment: &str) -> Result<Vec<(
     let prefix = folder(tenant, deployment);
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = store.metadata().scan(prefix.as_bytes(), after.as_deref(), PAGE_ENTRIES_MAX)?;
+        let page = store
+            .metadata()
+            .scan(prefix.as_bytes(), after.as_deref(), PAGE_ENTRIES_MAX)?;
         for (key, value) in page.entries {
             match record::decode::<StoredWindow>(&key, &value) {
                 Ok(stored) => {
@@ -206,7 +210,12 @@ pub(crate) fn all(store: &Store, tenant: &str, deployment: &str) -> Result<Vec<(
 /// # Errors
 ///
 /// The store; a record that can't be read.
-pub(crate) fn one(store: &Store, tenant: &str, deployment: &str, number: u64) -> Result<Option<Told>, StoreError> {
+pub(crate) fn one(
+    store: &Store,
+    tenant: &str,
+    deployment: &str,
+    number: u64,
+) -> Result<Option<Told>, StoreError> {
     let key = key(tenant, deployment, number);
     let stored = record::get::<StoredWindow>(store.metadata(), &key)?;
     Ok(stored.map(|stored| stored.record.what))
@@ -224,7 +233,11 @@ pub(crate) fn forget(store: &Store, tenant: &str, deployment: Option<&str>) -> R
     };
     loop {
         let page = store.metadata().scan(prefix.as_bytes(), None, COMMIT_OPS_MAX)?;
-        let ops: Vec<Op> = page.entries.into_iter().map(|(key, _)| Op::delete(key, Expect::Any)).collect();
+        let ops: Vec<Op> = page
+            .entries
+            .into_iter()
+            .map(|(key, _)| Op::delete(key, Expect::Any))
+            .collect();
         if ops.is_empty() {
             return Ok(());
         }

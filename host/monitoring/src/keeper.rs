@@ -84,6 +84,7 @@ impl Keeper {
 
     fn windows(&self, deployment: &Deployment, windows: Vec<Told>) {
         let (tenant, name) = (&deployment.tenant, &deployment.name);
+        deployment.written(windows.len());
         let mut kept = lock(&deployment.kept).clone();
         if let Err(error) = history::append(&self.store, (tenant, name), &mut kept, windows) {
             tracing::error!(tenant, deployment = name, %error, "windows that closed can't be kept");
@@ -96,7 +97,11 @@ impl Keeper {
         self.backlog.fetch_sub(size, Ordering::Relaxed);
         let (tenant, name) = (&deployment.tenant, &deployment.name);
         if !(self.admit)(tenant, size as u64) {
-            tracing::warn!(tenant, deployment = name, "windows in progress aren't saved: the tenant's quota of stored bytes is used up");
+            tracing::warn!(
+                tenant,
+                deployment = name,
+                "windows in progress aren't saved: the tenant's quota of stored bytes is used up"
+            );
             return;
         }
         match self.store.objects().put(&path(tenant, name), bytes) {

@@ -22,6 +22,7 @@ mod deployment;
 mod gathered;
 mod history;
 mod keeper;
+mod length;
 mod monitoring;
 mod plan;
 pub mod quality;
@@ -34,6 +35,8 @@ mod tap;
 mod track;
 mod worker;
 
+/// Sketches of columns.
+pub use caisson_quality::summary::Summary as Sketches;
 pub use checks::{Checks, Done, Found, Item, Reference};
 pub use columns::{COLUMNS_MAX, Columns};
 pub use deployment::{BaselineStatistics, Limits, Newest};

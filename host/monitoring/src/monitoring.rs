@@ -11,6 +11,7 @@ use caisson_store::Store;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::MonitoringError;
 use crate::checks::Checks;
 use crate::deployment::{BaselineStatistics, Deployment, Kept, Limits, Newest, lock};
 use crate::history::{self, Told};
@@ -20,7 +21,6 @@ use crate::report::{DriftWindow, DroppedRows, RowCounts, SegmentName, Statistics
 use crate::tap::Tap;
 use crate::track::Links;
 use crate::worker::{Message, Worker};
-use crate::MonitoringError;
 
 /// The windows of a server. Clones are handles on the same.
 #[derive(Debug, Clone)]
@@ -80,7 +80,10 @@ pub struct StatisticsReport {
 
 impl Filter {
     fn takes(&self, monitor: Option<&str>, segment: Option<&SegmentName>) -> bool {
-        let of_monitor = self.monitor.as_deref().is_none_or(|wanted| Some(wanted) == monitor);
+        let of_monitor = self
+            .monitor
+            .as_deref()
+            .is_none_or(|wanted| Some(wanted) == monitor);
         let of_segment = match (self.segment.as_deref(), segment) {
             (None, segment) => segment.is_none(),
             (Some("*"), segment) => segment.is_some(),
@@ -179,7 +182,9 @@ impl Monitoring {
     /// Rows that came to a deployment's windows, and that were dropped before.
     pub fn counts(&self, tenant: &str, deployment: &str) -> (RowCounts, DroppedRows) {
         let found = self.find(tenant, deployment);
-        found.map_or_else(Default::default, |deployment| (deployment.counts(), deployment.dropped()))
+        found.map_or_else(Default::default, |deployment| {
+            (deployment.counts(), deployment.dropped())
+        })
     }
 
     /// What monitors said of windows, the newest first. Reads the store.
@@ -193,9 +198,12 @@ impl Monitoring {
         deployment: &str,
         filter: &Filter,
     ) -> Result<Vec<DriftWindow>, MonitoringError> {
-        let told = self.told(tenant, deployment, |kept| {
-            kept.monitor.is_some() && filter.takes(kept.monitor.as_deref(), kept.segment.as_ref())
-        }, filter.limit)?;
+        let told = self.told(
+            tenant,
+            deployment,
+            |kept| kept.monitor.is_some() && filter.takes(kept.monitor.as_deref(), kept.segment.as_ref()),
+            filter.limit,
+        )?;
         let drift = told.into_iter().filter_map(|told| match told {
             Told::Drift { window, .. } => Some(*window),
             Told::Statistics(_) => None,
@@ -216,15 +224,20 @@ impl Monitoring {
     ) -> Result<StatisticsReport, MonitoringError> {
         let deployment = self.of(tenant, name);
         let open = self.ask(|answer| Message::Open(Arc::clone(&deployment), answer))?;
-        let told = self.told(tenant, name, |kept| {
-            kept.monitor.is_none() && filter.takes(None, kept.segment.as_ref())
-        }, filter.limit)?;
+        let told = self.told(
+            tenant,
+            name,
+            |kept| kept.monitor.is_none() && filter.takes(None, kept.segment.as_ref()),
+            filter.limit,
+        )?;
         let windows = told.into_iter().filter_map(|told| match told {
             Told::Statistics(window) => Some(*window),
             Told::Drift { .. } => None,
         });
-        let mut open: Vec<StatisticsWindow> =
-            open.into_iter().filter(|window| filter.takes(None, window.segment.as_ref())).collect();
+        let mut open: Vec<StatisticsWindow> = open
+            .into_iter()
+            .filter(|window| filter.takes(None, window.segment.as_ref()))
+            .collect();
         open.reverse();
         Ok(StatisticsReport {
             open,
@@ -247,7 +260,12 @@ impl Monitoring {
         };
         let numbers: Vec<u64> = {
             let kept = lock(&deployment.kept);
-            kept.iter().rev().filter(|kept| takes(kept)).map(|kept| kept.number).take(limit).collect()
+            kept.iter()
+                .rev()
+                .filter(|kept| takes(kept))
+                .map(|kept| kept.number)
+                .take(limit)
+                .collect()
         };
         let mut told = Vec::with_capacity(numbers.len());
         for number in numbers {
@@ -259,7 +277,10 @@ impl Monitoring {
     /// Bytes that are stored of a tenant's windows.
     pub fn stored_bytes(&self, tenant: &str) -> u64 {
         let table = lock(&self.0.table);
-        let own = table.deployments.values().filter(|deployment| deployment.tenant == tenant);
+        let own = table
+            .deployments
+            .values()
+            .filter(|deployment| deployment.tenant == tenant);
         own.map(|deployment| deployment.stored_bytes()).sum()
     }
 

@@ -36,6 +36,8 @@ pub struct Plan {
     pub output: Arc<Schema>,
     /// Integer columns whose values are names.
     pub categorical: Vec<String>,
+    /// Columns of which no sketches are kept.
+    pub private: Vec<String>,
     /// The windows of the statistics, and the columns that segments are made by.
     pub statistics: WindowsSpec,
     /// Columns that the statistics' segments are made by.
@@ -113,7 +115,9 @@ impl StreamPlan {
         Gathered::new(
             needs.input.then(|| self.key.input.empty()),
             needs.output.then(|| self.key.output.empty()),
-            self.key.sample_rows.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX)),
+            self.key
+                .sample_rows
+                .map(|rows| usize::try_from(rows).unwrap_or(usize::MAX)),
         )
     }
 
@@ -148,8 +152,8 @@ impl Plan {
     /// The columns of the statistics.
     pub(crate) fn columns(&self) -> (Columns, Columns) {
         (
-            Columns::of(&self.input, &self.categorical),
-            Columns::of(&self.output, &self.categorical),
+            Columns::of(&self.input, &self.categorical, &self.private),
+            Columns::of(&self.output, &self.categorical, &self.private),
         )
     }
 
@@ -166,7 +170,12 @@ impl Plan {
             output: true,
             sample: false,
         };
-        let mut add = |monitor: Option<usize>, at: &str, window: &WindowsSpec, needs: Needs, columns: &[String], k: usize| {
+        let mut add = |monitor: Option<usize>,
+                       at: &str,
+                       window: &WindowsSpec,
+                       needs: Needs,
+                       columns: &[String],
+                       k: usize| {
             let columns: Vec<Option<String>> = match columns {
                 [] => vec![None],
                 columns => columns.iter().cloned().map(Some).collect(),
@@ -181,9 +190,13 @@ impl Plan {
                     output: output.clone(),
                     source: source.clone(),
                 };
-                let used = Use { monitor, whole: i == 0 };
+                let used = Use {
+                    monitor,
+                    whole: i == 0,
+                };
                 // Windows that overlap the one that is compared are no reference for it.
-                let overlap = usize::try_from(key.windows.size.div_ceil(key.windows.step)).unwrap_or(usize::MAX);
+                let overlap =
+                    usize::try_from(key.windows.size.div_ceil(key.windows.step)).unwrap_or(usize::MAX);
                 let trailing = k.saturating_mul(overlap);
                 match streams.iter_mut().find(|stream| stream.key == key) {
                     Some(stream) => {
@@ -199,14 +212,28 @@ impl Plan {
             }
             Ok::<_, String>(())
         };
-        add(None, "monitoring.window", &self.statistics, statistics, &self.segments, 0)?;
+        add(
+            None,
+            "monitoring.window",
+            &self.statistics,
+            statistics,
+            &self.segments,
+            0,
+        )?;
         for (i, monitor) in self.monitors.iter().enumerate() {
             let trailing = match monitor.against {
                 AgainstSpec::Baseline => 0,
                 AgainstSpec::Trailing(windows) => usize::from(windows),
             };
             let at = format!("monitor `{}`: window", monitor.name);
-            add(Some(i), &at, &monitor.window, monitor.needs, &monitor.segments, trailing)?;
+            add(
+                Some(i),
+                &at,
+                &monitor.window,
+                monitor.needs,
+                &monitor.segments,
+                trailing,
+            )?;
         }
         Ok(streams)
     }
@@ -225,7 +252,10 @@ impl Plan {
         let largest = streams.iter().max_by_key(|stream| stream.bytes());
         let what = largest.map_or_else(String::new, |stream| {
             let name = match stream.uses.first().and_then(|used| used.monitor) {
-                Some(monitor) => self.monitors.get(monitor).map(|m| format!("those of the monitor `{}`", m.name)),
+                Some(monitor) => self
+                    .monitors
+                    .get(monitor)
+                    .map(|m| format!("those of the monitor `{}`", m.name)),
                 None => Some("those of the statistics".to_owned()),
             };
             format!("; {} take {} MiB", name.unwrap_or_default(), stream.bytes() >> 20)

@@ -83,13 +83,19 @@ pub struct Quality {
 
 impl Quality {
     /// Of a monitor's `config`, held against the columns that the monitor sees. `categorical` names integers
-    /// whose values are names.
+    /// whose values are names, `private` columns that are left out.
     ///
     /// # Errors
     ///
     /// What doesn't fit, as a message.
-    pub fn new(config: &serde_json::Value, schema: &Schema, categorical: &[String]) -> Result<Self, String> {
-        let config: QualityConfig = serde_json::from_value(config.clone()).map_err(|e| format!("config: {e}"))?;
+    pub fn new(
+        config: &serde_json::Value,
+        schema: &Schema,
+        categorical: &[String],
+        private: &[String],
+    ) -> Result<Self, String> {
+        let config: QualityConfig =
+            serde_json::from_value(config.clone()).map_err(|e| format!("config: {e}"))?;
         let limits = [
             ("missing_rate", config.missing_rate),
             ("new_categories", config.new_categories),
@@ -99,10 +105,16 @@ impl Quality {
             let Some(limit) = limit else { continue };
             // NaN is in no range.
             if !(limit.threshold >= 0.0 && limit.threshold.is_finite()) {
-                return Err(format!("config.{name}.threshold is {}; it is at least 0", limit.threshold));
+                return Err(format!(
+                    "config.{name}.threshold is {}; it is at least 0",
+                    limit.threshold
+                ));
             }
             if !(limit.alpha > 0.0 && limit.alpha < 1.0) {
-                return Err(format!("config.{name}.alpha is {}; it is above 0 and below 1", limit.alpha));
+                return Err(format!(
+                    "config.{name}.alpha is {}; it is above 0 and below 1",
+                    limit.alpha
+                ));
             }
         }
         for name in config.columns.iter().flatten() {
@@ -114,7 +126,7 @@ impl Quality {
                 ));
             }
         }
-        let columns = Columns::of(schema, categorical);
+        let columns = Columns::of(schema, categorical, private);
         let is_chosen = |column: &String| {
             let field = column.split_once('[').map_or(column.as_str(), |(field, _)| field);
             let mut names = config.columns.iter().flatten();
@@ -160,39 +172,60 @@ impl Quality {
         let missing = Method {
             name: "missing-rate",
             limit: Limit::of(self.config.missing_rate, 0.05),
-            say: |s| format!("{:.2} % of the rows have no value, {:.2} % before", 100.0 * s.current, 100.0 * s.baseline),
+            say: |s| {
+                format!(
+                    "{:.2} % of the rows have no value, {:.2} % before",
+                    100.0 * s.current,
+                    100.0 * s.baseline
+                )
+            },
         };
         let new = Method {
             name: "new-categories",
             limit: Limit::of(self.config.new_categories, 0.01),
-            say: |s| format!("{:.2} % of the rows are in categories that the reference doesn't list", 100.0 * s.current),
+            say: |s| {
+                format!(
+                    "{:.2} % of the rows are in categories that the reference doesn't list",
+                    100.0 * s.current
+                )
+            },
         };
         let cardinality = Method {
             name: "cardinality",
             limit: Limit::of(self.config.cardinality, 0.25),
-            say: |s| format!("about {:.0} different values, {:.0} before", s.current, s.baseline),
+            say: |s| {
+                format!(
+                    "about {:.0} different values, {:.0} before",
+                    s.current, s.baseline
+                )
+            },
         };
         let columns = || {
-            let both = reference.columns().iter().zip(alike.columns()).zip(current.columns());
+            let both = reference
+                .columns()
+                .iter()
+                .zip(alike.columns())
+                .zip(current.columns());
             let named = self.columns.names().iter().zip(&self.chosen).zip(both);
             named
                 .filter(|((_, chosen), _)| **chosen)
                 .map(|((name, _), ((a, like), b))| (name, a, like, b))
         };
-        let mut all = missing.verdicts(columns().filter_map(|(name, a, _, b)| {
-            Some((name, a, b, drift::missing_rate(a, b)?))
-        }));
+        let mut all = missing
+            .verdicts(columns().filter_map(|(name, a, _, b)| Some((name, a, b, drift::missing_rate(a, b)?))));
         all.extend(new.verdicts(columns().filter_map(|(name, a, _, b)| match (a, b) {
             (Column::Categories(before), Column::Categories(now)) => {
                 Some((name, a, b, drift::new_categories(before, now)?))
             }
             _ => None,
         })));
-        all.extend(cardinality.verdicts(columns().filter_map(|(name, _, like, b)| match b {
-            // Of measured numbers almost all are different; that says how many rows there are.
-            Column::Categories(_) => Some((name, like, b, drift::cardinality(like, b)?)),
-            Column::Numbers(_) => None,
-        })));
+        all.extend(
+            cardinality.verdicts(columns().filter_map(|(name, _, like, b)| match b {
+                // Of measured numbers almost all are different; that says how many rows there are.
+                Column::Categories(_) => Some((name, like, b, drift::cardinality(like, b)?)),
+                Column::Numbers(_) => None,
+            })),
+        );
         all
     }
 }
@@ -211,30 +244,31 @@ impl Method {
             rows_min: ROWS_MIN,
         };
         let corrected = benjamini_hochberg(&p_values);
-        let verdict = |((name, reference, current, shift), p_value): ((&String, &Column, &Column, Shift), f64)| {
-            let shift = Shift { p_value, ..shift };
-            let status = match shift.outcome(&rule) {
-                Outcome::Good => Status::Stable,
-                Outcome::Bad => Status::Drifted,
-                Outcome::Unknown => Status::InsufficientData,
+        let verdict =
+            |((name, reference, current, shift), p_value): ((&String, &Column, &Column, Shift), f64)| {
+                let shift = Shift { p_value, ..shift };
+                let status = match shift.outcome(&rule) {
+                    Outcome::Good => Status::Stable,
+                    Outcome::Bad => Status::Drifted,
+                    Outcome::Unknown => Status::InsufficientData,
+                };
+                let ((n, a), (m, b)) = (reference.missing(), current.missing());
+                let rate = |missing: u64, rows: u64| missing as f64 / rows.max(1) as f64;
+                FeatureVerdict {
+                    feature: name.clone(),
+                    method: self.name.to_owned(),
+                    statistic: Some(shift.change.abs()),
+                    threshold: Some(self.limit.threshold),
+                    p_value: Some(p_value),
+                    effect_size: Some(shift.effect),
+                    reference_count: n.saturating_sub(a),
+                    current_count: m.saturating_sub(b),
+                    reference_missing_rate: rate(a, n),
+                    current_missing_rate: rate(b, m),
+                    status,
+                    detail: (self.say)(&shift),
+                }
             };
-            let ((n, a), (m, b)) = (reference.missing(), current.missing());
-            let rate = |missing: u64, rows: u64| missing as f64 / rows.max(1) as f64;
-            FeatureVerdict {
-                feature: name.clone(),
-                method: self.name.to_owned(),
-                statistic: Some(shift.change.abs()),
-                threshold: Some(self.limit.threshold),
-                p_value: Some(p_value),
-                effect_size: Some(shift.effect),
-                reference_count: n.saturating_sub(a),
-                current_count: m.saturating_sub(b),
-                reference_missing_rate: rate(a, n),
-                current_missing_rate: rate(b, m),
-                status,
-                detail: (self.say)(&shift),
-            }
-        };
         shifts.into_iter().zip(corrected).map(verdict).collect()
     }
 }

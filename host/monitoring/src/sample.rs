@@ -52,10 +52,8 @@ impl Sample {
         if priority > self.limit {
             return;
         }
-        let (Ok(input), Ok(output)) = (
-            input.slice_rows(row..row + 1),
-            output.slice_rows(row..row + 1),
-        ) else {
+        let (Ok(input), Ok(output)) = (input.slice_rows(row..row + 1), output.slice_rows(row..row + 1))
+        else {
             return; // No such row: the caller counts rows.
         };
         self.stage(Rows {
@@ -125,7 +123,10 @@ impl Rows {
         let inputs: Vec<&Batch> = parts.iter().map(|rows| &rows.input).collect();
         let outputs: Vec<&Batch> = parts.iter().map(|rows| &rows.output).collect();
         let (input, output) = (Batch::concat(&inputs).ok()?, Batch::concat(&outputs).ok()?);
-        let priorities: Vec<u64> = parts.iter().flat_map(|rows| rows.priorities.iter().copied()).collect();
+        let priorities: Vec<u64> = parts
+            .iter()
+            .flat_map(|rows| rows.priorities.iter().copied())
+            .collect();
         let mut order: Vec<(u64, usize)> = priorities.iter().copied().zip(0..).collect();
         order.sort_unstable();
         order.truncate(k);
@@ -201,7 +202,9 @@ impl<'de> Deserialize<'de> for Sample {
                 let (input, output) = (of(input)?, of(output)?);
                 let rows = stored.priorities.len();
                 if input.rows() != rows || output.rows() != rows {
-                    return Err(serde::de::Error::custom("a sample whose parts have different numbers of rows"));
+                    return Err(serde::de::Error::custom(
+                        "a sample whose parts have different numbers of rows",
+                    ));
                 }
                 Some(Rows {
                     priorities: stored.priorities,

@@ -1,17 +1,15 @@
 //! What a deployment's file says of windows.
 //!
-//! Times are texts (`90s`, `10m`, `1h30m`, `1d`, `1w`; a day has 24 hours), numbers of rows are numbers, so
-//! the two can't be taken for each other.
-
-use std::borrow::Cow;
+//! Times are texts ([`Length`]), numbers of rows are numbers, so the two can't be taken for each other.
 
 use caisson_data::Schema;
 use caisson_predictions::EventTimeSpec;
 use caisson_quality::hysteresis::Hysteresis;
 use caisson_quality::window::{Clock, WindowSpec};
-use jiff::{Span, SpanRelativeTo, Unit};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+pub use crate::length::Length;
 
 /// Columns that segments are made by. Each gathers all rows once more.
 pub const SEGMENT_COLUMNS_MAX: usize = 3;
@@ -39,84 +37,6 @@ const STATISTICS_MS: u64 = 3_600_000;
 /// A minute: what comes later came through a queue, and is counted.
 const LATENESS_MS: u64 = 60_000;
 
-/// A length of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Length(u64);
-
-impl Length {
-    /// So many milliseconds.
-    pub const fn ms(ms: u64) -> Self {
-        Self(ms)
-    }
-
-    /// In milliseconds.
-    pub const fn as_ms(self) -> u64 {
-        self.0
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            let shown: String = text.chars().take(40).collect();
-            format!(
-                "`{}` is no length of time: write 90s, 10m, 1h30m, 1d or 1w",
-                shown.escape_debug()
-            )
-        };
-        let span: Span = text.parse().map_err(|_| wrong())?;
-        let relative = SpanRelativeTo::days_are_24_hours();
-        let ms = span.total((Unit::Millisecond, relative)).map_err(|_| wrong())?;
-        // Casts from floats saturate; the bounds come later.
-        (ms >= 0.0 && ms.fract() == 0.0)
-            .then_some(Self(ms as u64))
-            .ok_or_else(wrong)
-    }
-}
-
-impl std::fmt::Display for Length {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let units = [
-            (604_800_000, "w"),
-            (86_400_000, "d"),
-            (3_600_000, "h"),
-            (60_000, "m"),
-            (1000, "s"),
-        ];
-        let unit = units
-            .into_iter()
-            .find(|(ms, _)| self.0 > 0 && self.0.is_multiple_of(*ms));
-        match unit {
-            Some((ms, unit)) => write!(f, "{}{unit}", self.0 / ms),
-            None => write!(f, "{}ms", self.0),
-        }
-    }
-}
-
-impl Serialize for Length {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Length {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Length {
-    fn schema_name() -> Cow<'static, str> {
-        "Length".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "description": "A length of time: `90s`, `10m`, `1h30m`, `1d`, `1w`.",
-        })
-    }
-}
-
 /// How long a window or a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -141,7 +61,7 @@ impl std::fmt::Display for Extent {
 #[serde(rename_all = "snake_case")]
 pub enum ClockSpec {
     /// The time of the event: the deployment's `monitoring.event_time` or `log.event_time`, else when the
-    /// request came.
+    /// request was answered.
     #[default]
     EventTime,
     /// Rows, in the order in which they come.
@@ -232,8 +152,11 @@ pub struct MonitoringSpec {
     /// averaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub categorical: Vec<String>,
+    /// Columns of which no values are shown or kept in sketches, beside those that `log` redacts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub private: Vec<String>,
     /// The input column that says when what is predicted about happened; that of `log`, or else when the
-    /// request came, if absent.
+    /// request was answered, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_time: Option<EventTimeSpec>,
 }
@@ -245,6 +168,7 @@ impl Default for MonitoringSpec {
             window: None,
             segments: Vec::new(),
             categorical: Vec::new(),
+            private: Vec::new(),
             event_time: None,
         }
     }
@@ -259,7 +183,7 @@ impl MonitoringSpec {
     /// The windows of the statistics.
     pub fn windows(&self) -> WindowsSpec {
         self.window.unwrap_or(WindowsSpec {
-            size: Extent::Time(Length(STATISTICS_MS)),
+            size: Extent::Time(Length::ms(STATISTICS_MS)),
             step: None,
             clock: ClockSpec::EventTime,
             lateness: None,
@@ -282,7 +206,9 @@ impl MonitoringSpec {
         if let Some(window) = &self.window
             && (window.sample_rows.is_some() || window.rows_min.is_some())
         {
-            return Err("monitoring.window: `sample_rows` and `rows_min` are settings of monitors".to_owned());
+            return Err(
+                "monitoring.window: `sample_rows` and `rows_min` are settings of monitors".to_owned(),
+            );
         }
         check_segments("monitoring.segments", &self.segments)
     }
@@ -295,7 +221,9 @@ impl MonitoringSpec {
     pub fn check_columns(&self, input: &Schema, features: &Schema, output: &Schema) -> Result<(), String> {
         check_segment_columns("monitoring.segments", &self.segments, input)?;
         for (i, name) in self.categorical.iter().enumerate() {
-            let field = [input, features, output].into_iter().find_map(|schema| schema.get(name));
+            let field = [input, features, output]
+                .into_iter()
+                .find_map(|schema| schema.get(name));
             let at = format!("monitoring.categorical[{i}]");
             let Some(field) = field else {
                 return Err(format!(
@@ -305,7 +233,20 @@ impl MonitoringSpec {
                 ));
             };
             if field.data_type.is_float() || !field.is_scalar() {
-                return Err(format!("{at}: `{field}` is no integer, and only integers need this"));
+                return Err(format!(
+                    "{at}: `{field}` is no integer, and only integers need this"
+                ));
+            }
+        }
+        for (i, name) in self.private.iter().enumerate() {
+            if [input, features, output]
+                .into_iter()
+                .all(|schema| schema.get(name).is_none())
+            {
+                return Err(format!(
+                    "monitoring.private[{i}]: there is no column `{}` in the input, the features or the answer",
+                    shown(name)
+                ));
             }
         }
         match &self.event_time {
@@ -367,7 +308,7 @@ impl WindowsSpec {
         let step = self.step();
         let of = |name: &str, extent: Extent| match (self.clock, extent) {
             (ClockSpec::Rows, Extent::Rows(rows)) => Ok(rows),
-            (ClockSpec::EventTime, Extent::Time(length)) => Ok(length.0),
+            (ClockSpec::EventTime, Extent::Time(length)) => Ok(length.as_ms()),
             (ClockSpec::Rows, Extent::Time(length)) => Err(format!(
                 "{at}.{name} is a time ({length}), and `clock: rows` counts rows"
             )),
@@ -440,7 +381,10 @@ pub fn check_segments(at: &str, columns: &[String]) -> Result<(), String> {
             columns.len()
         ));
     }
-    let twice = columns.iter().enumerate().find(|(i, name)| columns.iter().take(*i).any(|n| n == *name));
+    let twice = columns
+        .iter()
+        .enumerate()
+        .find(|(i, name)| columns.iter().take(*i).any(|n| n == *name));
     match twice {
         Some((i, name)) => Err(format!("{at}[{i}]: `{}` is there twice", shown(name))),
         None => Ok(()),
@@ -460,7 +404,10 @@ pub fn check_segment_columns(at: &str, columns: &[String], input: &Schema) -> Re
                 shown(name)
             ));
         };
-        if !field.is_scalar() || field.data_type.is_float() || field.data_type == caisson_data::DataType::Bytes {
+        if !field.is_scalar()
+            || field.data_type.is_float()
+            || field.data_type == caisson_data::DataType::Bytes
+        {
             return Err(format!(
                 "{at}[{i}]: `{field}` makes no segments; text, booleans and integers do"
             ));

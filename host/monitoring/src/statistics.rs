@@ -84,7 +84,10 @@ impl ColumnStatistics {
                 let moments = &numbers.moments;
                 let quantile = |p| {
                     let value = numbers.quantiles.quantile(p)?;
-                    Some(QuantileValue { p, value: finite(Some(value)) })
+                    Some(QuantileValue {
+                        p,
+                        value: finite(Some(value)),
+                    })
                 };
                 let number = NumberStatistics {
                     mean: finite(moments.mean()),

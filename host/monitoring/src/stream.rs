@@ -158,7 +158,10 @@ impl Stream {
             tracing::error!(%error, "a window's parts don't fit together");
             Vec::new()
         });
-        windows.into_iter().map(|window| Closed::of(window, now_ms)).collect()
+        windows
+            .into_iter()
+            .map(|window| Closed::of(window, now_ms))
+            .collect()
     }
 
     /// Keep a window for those that come after it.
@@ -177,7 +180,12 @@ impl Stream {
 
     /// The windows before one, at most `count`, that have no row in common with it or each other; the newest
     /// first.
-    pub(crate) fn before(&self, window: &Closed, segment: Option<&Segment>, count: usize) -> Option<Reference> {
+    pub(crate) fn before(
+        &self,
+        window: &Closed,
+        segment: Option<&Segment>,
+        count: usize,
+    ) -> Option<Reference> {
         let mut bound = window.start;
         let mut found = Vec::new();
         for earlier in self.closed.iter().rev() {
@@ -198,7 +206,9 @@ impl Stream {
     /// The windows that are open, as far as they have come.
     pub(crate) fn open(&self, now_ms: i64) -> Vec<Closed> {
         let open = self.windows.open().unwrap_or_default();
-        open.into_iter().map(|window| Closed::of(window, now_ms)).collect()
+        open.into_iter()
+            .map(|window| Closed::of(window, now_ms))
+            .collect()
     }
 
     /// Where a window begins and ends.
@@ -221,7 +231,9 @@ impl Closed {
             start: window.start,
             end: window.end,
             closed_ms,
-            parts: std::iter::once((None, Arc::new(window.whole))).chain(segments).collect(),
+            parts: std::iter::once((None, Arc::new(window.whole)))
+                .chain(segments)
+                .collect(),
         }
     }
 
@@ -233,7 +245,11 @@ impl Closed {
 }
 
 /// The segment of a row: its value in a column, as text.
-pub(crate) fn segment_of<'b>(column: Option<Column<'b>>, row: usize, number: &'b mut String) -> Option<&'b str> {
+pub(crate) fn segment_of<'b>(
+    column: Option<Column<'b>>,
+    row: usize,
+    number: &'b mut String,
+) -> Option<&'b str> {
     use std::fmt::Write as _;
     match column.map_or(Cell::Missing, |column| cell(&column, row, row)) {
         Cell::Missing => None,

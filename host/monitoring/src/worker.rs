@@ -81,8 +81,8 @@ impl Worker {
             match receiver.recv_timeout(patience) {
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(Message::Flush(done)) => {
-                    self.flush(receiver);
-                    if self.links.keeper.send(Keep::Flush(done)).is_err() {
+                    let is_over = self.flush(receiver);
+                    if self.links.keeper.send(Keep::Flush(done)).is_err() || is_over {
                         break;
                     }
                 }
@@ -133,7 +133,8 @@ impl Worker {
                 let _ = answer.send(open.unwrap_or_default());
             }
             Message::Forget(tenant, name, done) => {
-                let is_gone = |key: &(String, String)| key.0 == tenant && name.as_ref().is_none_or(|n| *n == key.1);
+                let is_gone =
+                    |key: &(String, String)| key.0 == tenant && name.as_ref().is_none_or(|n| *n == key.1);
                 self.tracks.retain(|key, _| !is_gone(key));
                 // After all windows that are on their way to the disk.
                 let _ = self.links.keeper.send(Keep::Forget(tenant, name, done));
@@ -186,18 +187,18 @@ impl Worker {
         }
     }
 
-    /// Gather what waits, let checks end, and save everything.
-    fn flush(&mut self, receiver: &Receiver<Message>) {
-        let start = Instant::now();
+    /// Gather what waits, let checks end, and save everything. Was the end asked for meanwhile?
+    fn flush(&mut self, receiver: &Receiver<Message>) -> bool {
+        let (start, mut is_over) = (Instant::now(), false);
         while start.elapsed() < SETTLE {
             while self.gather() {}
             if self.tracks.values().all(Track::is_settled) {
                 break;
             }
             match receiver.recv_timeout(LANES_EVERY) {
-                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => is_over = true,
                 Ok(Message::Flush(done)) => {
-                    let _ = done.send(());
+                    let _ = self.links.keeper.send(Keep::Flush(done));
                 }
                 Ok(message) => self.hear(message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -208,6 +209,7 @@ impl Worker {
                 send_state(&self.links.keeper, &self.backlog, &track.deployment, state);
             }
         }
+        is_over
     }
 }
 

@@ -4,6 +4,8 @@ use caisson_alerts::{Catalogue, Kind, Metric, Period, Unit};
 use caisson_sandbox::DriftStatus;
 use caisson_serving::{MonitorDrift, Reading};
 
+use super::windows;
+
 /// The windows that rules choose from, the first unless they do. The longest is what deployments
 /// remember.
 pub(super) const WINDOWS: [Period; 3] = [Period::secs(300), Period::secs(60), Period::secs(900)];
@@ -93,7 +95,8 @@ pub(crate) fn catalogue() -> Catalogue {
     let verdicts = VERDICTS
         .iter()
         .map(|(name, title, unit, _)| Metric::new(name, title, Kind::Drift, *unit).with_param(MONITOR));
-    Catalogue::new(measures.chain(verdicts).map(Metric::without_segments))
+    let measures = measures.map(Metric::without_segments);
+    Catalogue::new(measures.chain(verdicts).chain(windows::metrics()))
 }
 
 /// The value of a metric in a window; none where it can't be said, or isn't one of windows.

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod round;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +67,7 @@ async fn evaluate(app: Arc<App>, interval: Duration, ended: impl Future<Output =
         }
         let app = Arc::clone(&app);
         let turn = spawn_blocking(move || {
-            round::run(&app.serving, &app.alerts, &mut seen);
+            round::run(&app.serving, &app.monitoring, &app.alerts, &mut seen);
             seen
         });
         seen = turn.await.unwrap_or_else(|error| {

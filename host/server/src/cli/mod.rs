@@ -27,6 +27,7 @@ mod remote;
 pub(crate) mod serve;
 mod signing;
 mod tenant;
+mod windows;
 
 use clap::{Parser, Subcommand};
 
@@ -48,7 +49,9 @@ Examples:
   caisson model push churn model.onnx --baseline baseline.csv
   caisson deploy -f churn.yaml                         create or change a deployment
   caisson predict churn --row '{\"recency\": 12}'        ask for a prediction
+  caisson drift churn                                  see what monitors said of live answers
   caisson drift churn --file this-month.csv            compare data with the baseline
+  caisson statistics churn                             see what is sent and answered, in numbers
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
   caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
@@ -79,8 +82,10 @@ enum Command {
     Rollback(history::RollbackArgs),
     /// Ask a deployment for predictions.
     Predict(predict::PredictArgs),
-    /// Compare data with a deployment's baseline.
+    /// What monitors said of live answers; compare data with a deployment's baseline.
     Drift(predict::DriftArgs),
+    /// What is sent to a deployment and answered, in numbers.
+    Statistics(windows::StatisticsArgs),
     /// Make, list, suspend and delete tenants; their quotas, settings and usage.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -128,6 +133,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Deployment(command) => deploy::run_command(command).map(done),
         Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
+        Command::Statistics(args) => windows::statistics(&args).map(done),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
         Command::Key(command) => key::run(command).map(done),

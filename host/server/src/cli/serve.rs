@@ -117,6 +117,10 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         tokio::task::spawn_blocking(move || predictions.close())
             .await
             .context("writing the last of the prediction log")?;
+        let monitoring = app.monitoring.clone();
+        tokio::task::spawn_blocking(move || monitoring.close())
+            .await
+            .context("saving the windows in progress")?;
         tracing::info!("stopped");
         Ok(())
     })

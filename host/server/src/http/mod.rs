@@ -27,6 +27,7 @@ mod predict;
 mod stream;
 mod tenants;
 mod unread;
+mod windows;
 
 use std::sync::Arc;
 
@@ -183,7 +184,11 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/diff" { get On(A::DeploymentRead) => deployments::diff }
         "/v1/deployments/{name}/rollback" { post On(A::DeploymentRollback) => deployments::rollback }
         "/v1/deployments/{name}/predict" { post On(A::DeploymentPredict) => predict::predict }
-        "/v1/deployments/{name}/drift" { post On(A::DeploymentDrift) => predict::drift }
+        "/v1/deployments/{name}/drift" {
+            get On(A::DeploymentRead) => windows::drift,
+            post On(A::DeploymentDrift) => predict::drift,
+        }
+        "/v1/deployments/{name}/statistics" { get On(A::DeploymentRead) => windows::statistics }
         "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
         "/v1/alert-rules" { get On(A::AlertRead) => alerts::rules, put On(A::AlertConfigure) => alerts::put_rules }

@@ -141,7 +141,7 @@ pub(crate) async fn delete(
         context.app.alerts.clone(),
         tenant.clone(),
     );
-    let predictions = context.app.predictions.clone();
+    let (predictions, monitoring) = (context.app.predictions.clone(), context.app.monitoring.clone());
     blocking(move || {
         access.delete_tenant(&gone, || {
             let usage = caisson_registry::usage(&store, &gone)?;
@@ -159,7 +159,10 @@ pub(crate) async fn delete(
         // Plugins never go while their tenant is there; now it is gone.
         caisson_registry::forget(&store, &gone)?;
         alerts.forget(gone.as_str())?;
-        predictions.forget(gone.as_str()).map_err(ApiError::internal)
+        predictions.forget(gone.as_str()).map_err(ApiError::internal)?;
+        monitoring
+            .forget_tenant(gone.as_str())
+            .map_err(ApiError::internal)
     })
     .await??;
     let body = Deleted {
