@@ -38,3 +38,4 @@ mod sdk_readme;
 mod streaming;
 mod switch;
 mod tenants;
+mod windows;

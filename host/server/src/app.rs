@@ -13,6 +13,7 @@ use caisson_access::{Access, AccessError, FirstAdmin, Principal, Quota};
 use caisson_alerts::Alerts;
 use caisson_audit::AuditLog;
 use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
+use caisson_monitoring::Monitoring;
 use caisson_predictions::Predictions;
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
@@ -60,6 +61,7 @@ pub(crate) struct App {
     pub(crate) truth: Truth,
     /// Tells how deployments do, by that.
     pub(crate) evaluator: Evaluator,
+    pub(crate) monitoring: Monitoring,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
     /// Reads Parquet files, in a process of its own.
@@ -146,6 +148,10 @@ impl App {
             let (access, store) = (access.clone(), store.clone());
             move |tenant, bytes| may_store(&access, &store, tenant, bytes)
         })?;
+        let monitoring = Monitoring::open(store.clone(), caisson_monitoring::Limits::default(), {
+            let (access, store) = (access.clone(), store.clone());
+            move |tenant, bytes| may_store(&access, &store, tenant, bytes)
+        })?;
         let serving = Serving::new(Parts {
             sandbox: sandbox.clone(),
             meters: Arc::clone(&meters),
@@ -155,6 +161,7 @@ impl App {
             deployments: deployments.clone(),
             vitals: Arc::default(),
             predictions: predictions.clone(),
+            monitoring: monitoring.clone(),
         });
         let truth = Truth::open(store.clone(), {
             let deployments = deployments.clone();
@@ -180,6 +187,7 @@ impl App {
             predictions,
             truth,
             evaluator: Evaluator::default(),
+            monitoring,
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
             parquet_worker: WorkerCommand::current_exe(["parquet-worker"])
@@ -219,13 +227,14 @@ impl App {
         Ok(())
     }
 
-    /// How much a tenant has, its logs of predictions and its labels included.
+    /// How much a tenant has, its logs of predictions, its labels and the windows of its answers included.
     pub(crate) async fn usage(&self, tenant: &TenantId) -> Result<Usage, RegistryError> {
         let (store, owner) = (self.store.clone(), tenant.clone());
         match tokio::task::spawn_blocking(move || caisson_registry::usage(&store, &owner)).await {
             Ok(usage) => usage.map(|mut usage| {
                 usage.stored_bytes += self.predictions.stored_bytes(tenant.as_str());
                 usage.stored_bytes += self.truth.stored_bytes(tenant.as_str());
+                usage.stored_bytes += self.monitoring.stored_bytes(tenant.as_str());
                 usage
             }),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

@@ -10,21 +10,22 @@ use std::time::Duration;
 
 use caisson_data::{Batch, DecodeLimits, Field, Schema, csv};
 use caisson_inference::{Binding, MissingPolicy, OutputSpec};
-use caisson_registry::{
-    BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, RegistryError, TenantId,
-};
+use caisson_monitoring::quality::Quality;
+use caisson_registry::{BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, TenantId};
 use caisson_sandbox::{CALL_TIME_MAX, Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
 
 use crate::error::{Kind, ServingError};
 use crate::models::GrantedModels;
-use crate::monitor::{self, Fitted, Monitor};
+use crate::monitor::{self, Check, Fitted, Monitor};
 use crate::pipeline::{Core, ModelStage, Pipeline};
 use crate::plan::Plan;
 use crate::serving::Parts;
 use crate::spec::{
-    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, StageSpec, VersionSpec,
+    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, StageSpec,
+    VersionSpec,
 };
 use crate::stage::{PluginStage, configure_error};
+use crate::windows;
 
 /// A call of `fit` or `check` sees a whole window, not a request: seconds and hundreds of megabytes
 /// are right for it where they'd be wrong on the request path.
@@ -57,7 +58,7 @@ pub(crate) struct Built {
     pub(crate) pins: Pins,
     pub(crate) pipeline: Pipeline,
     pub(crate) monitors: Vec<Monitor>,
-    /// The model version whose baseline is the deployment's.
+    /// The model version whose baseline the deployment has.
     pub(crate) measured: Option<ModelRecord>,
     pub(crate) plan: Plan,
 }
@@ -146,6 +147,7 @@ pub(crate) async fn build(
     }
     check_truth(&spec, &pipeline)
         .map_err(|message| ServingError::new(Kind::Unprocessable, "ground-truth-columns", message))?;
+    windows::check(&spec, &pipeline)?;
     let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
     Ok(Built {
@@ -387,7 +389,6 @@ impl Builder<'_> {
         if spec.monitors.is_empty() {
             return Ok(Vec::new());
         }
-        let (record, kept) = baseline_of(record)?;
         // Read when the first monitor needs it.
         let mut baseline: Option<Batch> = None;
         let mut monitors = Vec::with_capacity(spec.monitors.len());
@@ -395,32 +396,26 @@ impl Builder<'_> {
             let Some(mut monitor) = spec.monitors.get(i).cloned() else {
                 break;
             };
-            let mut stage = monitor.stage();
-            let schema = Arc::clone(pipeline.schema_of(monitor.on));
-            let prepared = self
-                .plugin(
-                    &format!("monitors[{i}]"),
-                    World::DriftCheck,
-                    &mut stage,
-                    &schema,
-                    None,
-                )
-                .await?;
-            monitor.plugin = stage.plugin;
-            let key = monitor::key(spec, &monitor, &prepared, pipeline, kept);
-            let taken_over = self.earlier.fitted.get(&key).cloned();
-            let new = taken_over.is_none();
-            let fitted = match taken_over {
-                Some(fitted) => fitted,
-                None => {
-                    let rows = match &baseline {
-                        Some(rows) => rows,
-                        None => baseline.insert(read_baseline(self.parts, pipeline.input(), record).await?),
-                    };
-                    Arc::new(monitor::fit(&monitor, key, &prepared, pipeline, rows).await?)
+            let check = self.check(i, &mut monitor, spec, pipeline).await?;
+            let (fitted, new) = match monitor.against.is_baseline() {
+                false => (None, false),
+                true => {
+                    let (record, kept) = baseline_of(record)?;
+                    let key = monitor::key(spec, &monitor, &check, pipeline, kept);
+                    match self.earlier.fitted.get(&key) {
+                        Some(fitted) => (Some(Arc::clone(fitted)), false),
+                        None => {
+                            let rows = match &baseline {
+                                Some(rows) => rows,
+                                None => baseline.insert(read_baseline(self.parts, pipeline, record).await?),
+                            };
+                            let fitted = monitor::fit(&monitor, key, &check, pipeline, rows).await?;
+                            (Some(Arc::new(fitted)), true)
+                        }
+                    }
                 }
             };
-            monitors.push(Monitor::new(&monitor, prepared, fitted, new));
+            monitors.push(Monitor::new(&monitor, check, fitted, new));
             if let Some(place) = spec.monitors.get_mut(i) {
                 *place = monitor;
             }
@@ -429,49 +424,39 @@ impl Builder<'_> {
     }
 }
 
-/// The baseline of the model version that a pinned spec measures against, in these input columns.
-///
-/// # Errors
-///
-/// There is none; it isn't in these columns; the store.
-pub(crate) async fn baseline(
-    parts: &Parts,
-    tenant: &TenantId,
-    spec: &DeploymentSpec,
-    input: &Arc<Schema>,
-) -> Result<Batch, ServingError> {
-    let named = |model: &ModelRef| (model.name.clone(), model.version.to_string());
-    let wanted: Vec<(String, String)> = match (&spec.model, &spec.predictor) {
-        (Some(model), _) => vec![(model.name.clone(), model.version.to_string())],
-        (None, Some(predictor)) => predictor.models.values().map(named).collect(),
-        (None, None) => Vec::new(),
-    };
-    let (models, tenant) = (parts.models.clone(), tenant.clone());
-    let find = move || {
-        let records: Result<Vec<ModelRecord>, RegistryError> = wanted
-            .iter()
-            .map(|(name, version)| models.resolve(&tenant, name, &version.parse()?))
-            .collect();
-        let records = records?;
-        let measured = records.iter().find(|record| record.baseline.is_some()).cloned();
-        Ok(measured.or_else(|| records.into_iter().next()))
-    };
-    let record = parts.blocking(find).await?;
-    baseline_of(record.as_ref())?;
-    match record {
-        Some(record) => read_baseline(parts, input, &record).await,
-        None => Err(ServingError::new(
-            Kind::Internal,
-            "internal",
-            "a baseline without a model",
-        )),
+    /// What a monitor checks by; its plugin is pinned in its spec.
+    async fn check(
+        &mut self,
+        i: usize,
+        monitor: &mut MonitorSpec,
+        spec: &DeploymentSpec,
+        pipeline: &Pipeline,
+    ) -> Result<Check, ServingError> {
+        let (place, schema) = (
+            format!("monitors[{i}]"),
+            Arc::clone(pipeline.schema_of(monitor.on)),
+        );
+        let Some(mut stage) = monitor.stage() else {
+            let name: Arc<str> = format!("{place} {}", monitor.check_name()).into();
+            let private = windows::private(spec);
+            let quality = Quality::new(&monitor.config, &schema, &spec.monitoring.categorical, &private);
+            let quality = quality.map_err(|message| {
+                ServingError::new(Kind::Unprocessable, "config-schema", message).in_stage(name.as_ref())
+            })?;
+            return Ok(Check::Quality(name, Box::new(quality)));
+        };
+        let prepared = self
+            .plugin(&place, World::DriftCheck, &mut stage, &schema, None)
+            .await?;
+        monitor.plugin = Some(stage.plugin.clone());
+        Ok(Check::Plugin(stage.plugin, Box::new(prepared)))
     }
 }
 
 /// The baseline of a model version, in a deployment's input columns.
-async fn read_baseline(
+pub(crate) async fn read_baseline(
     parts: &Parts,
-    input: &Arc<Schema>,
+    pipeline: &Pipeline,
     record: &ModelRecord,
 ) -> Result<Batch, ServingError> {
     let (models, wanted) = (parts.models.clone(), record.clone());
@@ -481,7 +466,7 @@ async fn read_baseline(
         rows_max: BASELINE_ROWS_MAX,
         ..DecodeLimits::default()
     };
-    csv::decode_known(input, &bytes, &limits).map_err(|e| {
+    csv::decode_known(pipeline.input(), &bytes, &limits).map_err(|e| {
         ServingError::new(
             Kind::Unprocessable,
             "baseline-mismatch",

@@ -32,6 +32,7 @@ mod stage;
 mod statistics;
 mod turns;
 mod vitals;
+mod windows;
 
 pub use answers::CacheSpec;
 pub use baseline::LabelledBaseline;
@@ -50,8 +51,9 @@ pub use repository::{RepositoryEntry, RepositoryState, UNLOADED};
 pub use revision::Revision;
 pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Serving};
 pub use spec::{
-    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
-    NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
+    CheckSpec, DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec,
+    MonitorTarget, NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec,
+    VersionSpec,
 };
 pub use statistics::{Spent, Statistics, StatisticsReading};
 pub use turns::Turns;

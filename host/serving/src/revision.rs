@@ -26,6 +26,7 @@ use crate::serving::Parts;
 use crate::spec::{DeploymentSpec, MonitorTarget};
 use crate::statistics::Statistics;
 use crate::vitals::Vitals;
+use crate::windows::{Live, Windows};
 
 /// One immutable revision of a deployment, ready to serve.
 #[derive(Debug)]
@@ -40,8 +41,9 @@ pub struct Revision {
     statistics: Arc<Statistics>,
     answers: Option<Answers>,
     logging: Option<Logging>,
-    pub(crate) monitors: Vec<Monitor>,
+    pub(crate) monitors: Arc<Vec<Monitor>>,
     pub(crate) measured: Option<ModelRecord>,
+    windows: Option<Windows>,
     plan: Plan,
     pub(crate) sandbox: Sandbox,
     pub(crate) meter: Arc<Meter>,
@@ -57,6 +59,7 @@ impl Revision {
         let Built {
             mut pipeline,
             mut monitors,
+            measured,
             ..
         } = built;
         let series = Series::of(tenant, &record.name);
@@ -92,6 +95,15 @@ impl Revision {
             let log = parts.predictions.log(&owner, &name, record.number, spec.clone());
             Logging::new(log, &pipeline, &parts.sandbox, &meter)
         });
+        let monitors = Arc::new(monitors);
+        let live = Live {
+            tenant,
+            record: &record,
+            spec: &built.spec,
+            pipeline: &pipeline,
+            monitors: &monitors,
+        };
+        let windows = Windows::start(parts, live, measured.clone());
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
@@ -110,7 +122,8 @@ impl Revision {
             answers,
             logging,
             monitors,
-            measured: built.measured,
+            windows,
+            measured,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter,
@@ -218,6 +231,10 @@ impl Revision {
         let start = Instant::now();
         let logged = self.logging.as_ref().zip(ticket);
         let logged = logged.and_then(|(log, ticket)| Some((log, log.take(ticket, &batch, start)?)));
+        let seen = self
+            .windows
+            .as_ref()
+            .and_then(|windows| Some((windows, windows.take(&batch)?)));
         let rows = batch.rows();
         self.requests.increment(1);
         self.rows.increment(rows as u64);
@@ -240,6 +257,9 @@ impl Revision {
             self.vitals.answered(rows, took, result.as_ref().err());
         }
         self.statistics.ended(rows, took, result.is_ok());
+        if let (Ok(prediction), Some((windows, input))) = (&result, seen) {
+            windows.answered(input, &prediction.batch);
+        }
         match (&result, logged) {
             (Ok(prediction), Some((log, taken))) => log.answered(taken, &prediction.batch),
             (Ok(_), None) => {}
@@ -290,12 +310,12 @@ impl Revision {
     ///
     /// The deployment has no monitors, or a stage failed.
     pub async fn drift(self: &Arc<Self>, current: Batch) -> Result<Vec<MonitorReport>, ServingError> {
-        if self.monitors.is_empty() {
+        if !self.monitors.iter().any(|monitor| monitor.fitted().is_some()) {
             return Err(ServingError::new(
                 Kind::Unprocessable,
                 "no-monitors",
                 format!(
-                    "`{}` has no monitors; add some to its deployment file",
+                    "`{}` has no monitors that compare with a baseline; add some to its deployment file",
                     self.name()
                 ),
             ));

@@ -69,7 +69,7 @@ impl Series {
             .chain(&mut pipeline.transforms)
             .chain(predictor)
             .chain(&mut pipeline.post)
-            .chain(monitors.iter_mut().map(Monitor::stage_mut));
+            .chain(monitors.iter_mut().filter_map(Monitor::stage_mut));
         for stage in plugins {
             let seconds = self.stage(&stage.name);
             PluginStage::measure(stage, seconds);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::client::{self, Client, segment};
 use super::predict_stream::{self, StreamArgs, form_of};
-use super::{Remote, output};
+use super::{Remote, output, windows};
 use crate::http::Form;
 
 /// Ask a deployment for predictions.
@@ -34,14 +34,19 @@ pub(crate) struct PredictArgs {
     remote: Remote,
 }
 
-/// Compare data with a deployment's baseline, by each of its monitors. Exits 2 when one has
-/// drifted.
+/// What a deployment's monitors said of live answers; with rows, compare these with the baseline. Exits 2 when
+/// one has drifted.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("given").required(true).args(["row", "file"]))]
-#[command(after_help = "Example:\n  caisson drift churn --file this-month.csv")]
+#[command(group = ArgGroup::new("given").args(["row", "file"]))]
+#[command(after_help = "Examples:
+  caisson drift churn                                # windows of live answers, the newest first
+  caisson drift churn --monitor ks --segment DE
+  caisson drift churn --file this-month.csv          # these rows, against the baseline")]
 pub(crate) struct DriftArgs {
     /// The deployment.
     name: String,
+    #[command(flatten)]
+    windows: windows::DriftWindows,
     #[command(flatten)]
     rows: Rows,
     #[command(flatten)]
@@ -120,8 +125,11 @@ fn show(client: &Client, path: &str, rows: &Rows) -> anyhow::Result<()> {
 }
 
 pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<ExitCode> {
-    let (form, body) = args.rows.body()?;
     let client = Client::new(&args.remote)?;
+    if args.rows.row.is_empty() && args.rows.file.is_none() {
+        return windows::drift(&client, &args.name, &args.windows);
+    }
+    let (form, body) = args.rows.body()?;
     let answer = client.post(
         &format!("/v1/deployments/{}/drift", segment(&args.name)),
         form.media_type(),

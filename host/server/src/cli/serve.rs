@@ -123,6 +123,10 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         })
         .await
         .context("writing the last of the prediction log")?;
+        let monitoring = app.monitoring.clone();
+        tokio::task::spawn_blocking(move || monitoring.close())
+            .await
+            .context("saving the windows in progress")?;
         tracing::info!("stopped");
         Ok(())
     })

@@ -29,6 +29,7 @@ mod stream;
 mod tenants;
 mod truth;
 mod unread;
+mod windows;
 
 use std::sync::Arc;
 
@@ -185,7 +186,11 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/diff" { get On(A::DeploymentRead) => deployments::diff }
         "/v1/deployments/{name}/rollback" { post On(A::DeploymentRollback) => deployments::rollback }
         "/v1/deployments/{name}/predict" { post On(A::DeploymentPredict) => predict::predict }
-        "/v1/deployments/{name}/drift" { post On(A::DeploymentDrift) => predict::drift }
+        "/v1/deployments/{name}/drift" {
+            get On(A::DeploymentRead) => windows::drift,
+            post On(A::DeploymentDrift) => predict::drift,
+        }
+        "/v1/deployments/{name}/statistics" { get On(A::DeploymentRead) => windows::statistics }
         "/v1/deployments/{name}/diagnosis" { get On(A::DeploymentRead) => insight::diagnosis }
         "/v1/deployments/{name}/report" { get On(A::DeploymentRead) => insight::report }
         "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }

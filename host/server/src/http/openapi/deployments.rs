@@ -10,6 +10,7 @@ use super::super::deployments::{
     ApplyQuery, Deleted, DeploymentBody, DeploymentList, Diff, DiffQuery, History, HistoryQuery, PlanBody,
     Rollback,
 };
+use super::super::windows::{DriftHistory, DriftQuery, StatisticsBody, StatisticsQuery};
 use super::operation::{Operation, delete, get, post};
 use super::schemas::Schemas;
 
@@ -56,6 +57,16 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             .fails(&[404, 503]),
         get("/v1/deployments/{name}/report", "report", "A page with all that is known of it")
             .answers_as(200, "One HTML file that loads nothing.", "text/html", json!({ "schema": { "type": "string" } }))
+            .fails(&[404, 503]),
+        get("/v1/deployments/{name}/drift", "driftHistory", "What monitors said of live answers")
+            .about("Of windows that closed, the newest first. A monitor's alarm is raised by `n` drifted windows of the last `m`.")
+            .query::<DriftQuery>(s)
+            .ok::<DriftHistory<'_>>(s, "Monitors, and their windows.")
+            .fails(&[404, 503]),
+        get("/v1/deployments/{name}/statistics", "deploymentStatistics", "What is sent and answered, in numbers")
+            .about("Means, quantiles, missing values and shares of categories of every column, of the window that is open and those that closed, beside the baseline's.")
+            .query::<StatisticsQuery>(s)
+            .ok::<StatisticsBody<'_>>(s, "Windows, and the baseline.")
             .fails(&[404, 503]),
         get("/v1/deployment-schema.json", "deploymentSchema", "The JSON Schema of a deployment file").answers_as(
             200,
