@@ -422,7 +422,6 @@ impl Builder<'_> {
         }
         Ok(monitors)
     }
-}
 
     /// What a monitor checks by; its plugin is pinned in its spec.
     async fn check(

@@ -21,7 +21,7 @@ use crate::build;
 use crate::error::{Kind, ServingError};
 use crate::pipeline::{Core, Pipeline};
 use crate::revision::Revision;
-use crate::serving::Serving;
+use crate::serving::{Parts, Serving};
 use crate::spec::{DeploymentSpec, MonitorTarget};
 
 /// Rows of the baseline: the mean of so many changes is right within a few hundredths.
@@ -93,10 +93,10 @@ impl Serving {
         // Spawned, so that it goes on when nobody waits any more.
         let computing = tokio::spawn(async move {
             let compute = async {
-                let baseline = build::baseline(&parts, &this.tenant, this.spec(), this.input()).await?;
+                let baseline = baseline(&parts, &this).await?;
                 let (pipeline, spec) = (Arc::clone(&this.pipeline), this.spec().clone());
                 let work = async move { compute(&pipeline, &spec, &baseline).await };
-                let importance = parts.sandbox.fair(&parts.meters.of(&this.tenant), work).await?;
+                let importance = this.sandbox.fair(&this.meter, work).await?;
                 Ok::<_, ServingError>(Arc::new(importance))
             };
             this.importance.get_or_try_init(|| compute).await.map(Arc::clone)
@@ -110,18 +110,31 @@ impl Serving {
     }
 }
 
+/// The rows that it is computed on.
+async fn baseline(parts: &Parts, revision: &Revision) -> Result<Batch, ServingError> {
+    let refuse = |code, why: &str| Err(ServingError::new(Kind::Unprocessable, code, why));
+    if matches!(revision.pipeline.core, Core::Features) {
+        return refuse(
+            "no-model",
+            "the deployment has no model, so no column matters to one",
+        );
+    }
+    match &revision.measured {
+        Some(record) if record.baseline.is_some() => {
+            build::read_baseline(parts, &revision.pipeline, record).await
+        }
+        _ => refuse(
+            "no-baseline",
+            "the model version has no baseline: push it with --baseline",
+        ),
+    }
+}
+
 async fn compute(
     pipeline: &Pipeline,
     spec: &DeploymentSpec,
     baseline: &Batch,
 ) -> Result<Importance, ServingError> {
-    if matches!(pipeline.core, Core::Features) {
-        return Err(ServingError::new(
-            Kind::Unprocessable,
-            "no-model",
-            "the deployment has no model, so no column matters to one",
-        ));
-    }
     let mut rng = Rng::new(SEED);
     let mut rows: Vec<usize> = (0..baseline.rows()).collect();
     rng.shuffle(&mut rows);

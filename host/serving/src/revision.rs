@@ -34,7 +34,6 @@ pub struct Revision {
     pub(crate) record: RevisionRecord,
     spec: DeploymentSpec,
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) tenant: TenantId,
     /// Once somebody has asked.
     pub(crate) importance: OnceCell<Arc<Importance>>,
     batcher: Option<Arc<Batcher>>,
@@ -115,7 +114,6 @@ impl Revision {
             record,
             spec: built.spec,
             pipeline,
-            tenant: tenant.clone(),
             importance: OnceCell::new(),
             batcher,
             statistics,

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use caisson_alerts::{Alerts, OBSERVATIONS_MAX, Observation, Period, Rule, Window};
-use caisson_monitoring::Monitoring;
 use caisson_registry::TenantId;
 use caisson_serving::{Reading, Revision, Serving};
-use caisson_truth::Truth;
 use jiff::Timestamp;
 
 use super::catalogue::{MONITOR, measure, verdicts};
 use super::windows;
+use crate::app::App;
 
 /// What was handed over before.
 #[derive(Debug, Default)]
