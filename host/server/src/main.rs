@@ -7,6 +7,7 @@ mod config;
 mod grpc;
 mod http;
 mod insight;
+mod observe;
 mod performance;
 
 use std::process::ExitCode;

@@ -208,7 +208,7 @@ async fn baseline(
         drop(rows);
         let output = this
             .pipeline
-            .run_to(MonitorTarget::Predictions, input.clone())
+            .run_to(MonitorTarget::Predictions, input.clone(), None)
             .await?;
         if let Some(tap) = tap.upgrade() {
             tap.set_baseline(&input, &output);
@@ -361,7 +361,7 @@ impl Checker {
                 if let Some((_, batch)) = features.iter().find(|(of, _)| Arc::ptr_eq(of, gathered)) {
                     return Ok(Some(batch.clone()));
                 }
-                let batch = self.pipeline.run_to(target, input).await?;
+                let batch = self.pipeline.run_to(target, input, None).await?;
                 features.push((Arc::clone(gathered), batch.clone()));
                 Ok(Some(batch))
             }
