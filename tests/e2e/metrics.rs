@@ -107,7 +107,9 @@ fn promtool_and_openmetrics_parsers_read_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &open).unwrap();
     let stdin = Stdio::from(file.reopen().unwrap());
-    let families = run(Command::new(python("duckdb", "requirements.txt")).args(["-c", program]).stdin(stdin));
+    let families = run(Command::new(python("duckdb", "requirements.txt"))
+        .args(["-c", program])
+        .stdin(stdin));
     let families: usize = String::from_utf8(families).unwrap().trim().parse().unwrap();
     assert!(families > 40, "{families}");
 }

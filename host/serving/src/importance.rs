@@ -152,7 +152,9 @@ async fn compute(
     let features = if pipeline.transforms.is_empty() {
         Vec::new()
     } else {
-        let features = pipeline.run_to(MonitorTarget::Features, sample.clone(), None).await?;
+        let features = pipeline
+            .run_to(MonitorTarget::Features, sample.clone(), None)
+            .await?;
         this.columns(From::Features, &features).await?
     };
     Ok(Importance {
@@ -182,7 +184,11 @@ struct Computation<'a> {
 impl Computation<'_> {
     async fn predict(&self, from: From, batch: Batch) -> Result<Batch, ServingError> {
         match from {
-            From::Input => self.pipeline.run_to(MonitorTarget::Predictions, batch, None).await,
+            From::Input => {
+                self.pipeline
+                    .run_to(MonitorTarget::Predictions, batch, None)
+                    .await
+            }
             From::Features => self.pipeline.run_from_features(batch, None).await,
         }
     }

@@ -90,7 +90,11 @@ impl History {
     pub(super) fn over(&self, window: Duration, now: Instant) -> Option<Reading> {
         let last = self.samples.back()?;
         let within = |sample: &&Sample| last.to.duration_since(sample.to) < window;
-        Some(Self::sum(self.samples.iter().rev().take_while(within), last.to, now))
+        Some(Self::sum(
+            self.samples.iter().rev().take_while(within),
+            last.to,
+            now,
+        ))
     }
 
     pub(super) fn between(&self, until: Duration, since: Duration, now: Instant) -> Option<Reading> {
