@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use caisson_monitoring::statistics::{ColumnStatistics, NumberStatistics};
+use caisson_monitoring::{CategoryShare, ColumnStatistics, NumberStatistics};
 use caisson_report::model::{Bin, Category, Distribution, Group, Shape, Status};
 use caisson_serving::{Importance, MonitorTarget};
 
@@ -61,7 +61,7 @@ fn shape(before: Option<&ColumnStatistics>, now: &ColumnStatistics) -> Shape {
     }
     match (&before.top, &now.top) {
         (Some(a), Some(b)) if !b.is_empty() => {
-            let share = |list: &[caisson_monitoring::statistics::CategoryShare], name: &str| {
+            let share = |list: &[CategoryShare], name: &str| {
                 list.iter()
                     .find(|one| one.value == name)
                     .map_or(0.0, |one| one.share)
@@ -77,7 +77,7 @@ fn shape(before: Option<&ColumnStatistics>, now: &ColumnStatistics) -> Shape {
                     current: share(b, name),
                 })
                 .collect();
-            let rest = |of: fn(&Category) -> f64| (1.0 - list.iter().map(of).sum::<f64>()).max(0.0);
+            let rest = |of: fn(&Category) -> f64| (1.0_f64 - list.iter().map(of).sum::<f64>()).max(0.0);
             let (reference, current) = (rest(|one| one.reference), rest(|one| one.current));
             if reference.max(current) > 0.005 {
                 list.push(Category {
@@ -98,7 +98,7 @@ fn knots(of: &NumberStatistics) -> Vec<(f64, f64)> {
     let mut all: Vec<(f64, f64)> = of
         .quantiles
         .iter()
-        .map(|quantile| (quantile.value, quantile.p))
+        .filter_map(|quantile| Some((quantile.value?, quantile.p)))
         .chain(ends.into_iter().flatten())
         .filter(|(value, _)| value.is_finite())
         .collect();

@@ -1,5 +1,6 @@
 //! What was changed and what was raised: revisions, moves of the model's aliases, alerts.
 
+use caisson_alerts::Phase;
 use caisson_diagnosis::{Event, EventKind};
 use caisson_registry::{ModelRecord, Origin, TenantId};
 use caisson_serving::Revision;
@@ -50,25 +51,26 @@ pub(super) fn read(
         of_model(app, tenant, model, &mut events)?;
     }
     for alert in app.alerts.alerts(tenant.as_str(), now) {
-        if alert.deployment != revision.name() {
+        if alert.labels.get("deployment").map(String::as_str) != Some(revision.name()) {
             continue;
         }
-        if let Some(at) = alert.firing_since {
-            events.push(Event {
-                at,
-                kind: EventKind::AlertFiring,
-                text: format!("alert `{}` fires", alert.rule),
-                by: None,
-            });
-        }
-        if let Some(at) = alert.resolved_at {
-            events.push(Event {
-                at,
-                kind: EventKind::AlertResolved,
-                text: format!("alert `{}` is resolved", alert.rule),
-                by: None,
-            });
-        }
+        let (fired, resolved) = match alert.phase {
+            Phase::Inactive | Phase::Pending { .. } => continue,
+            Phase::Firing { since, .. } => (since, None),
+            Phase::Resolved { since, at } => (since, Some(at)),
+        };
+        events.push(Event {
+            at: fired,
+            kind: EventKind::AlertFiring,
+            text: format!("alert `{}` fires", alert.rule),
+            by: None,
+        });
+        events.extend(resolved.map(|at| Event {
+            at,
+            kind: EventKind::AlertResolved,
+            text: format!("alert `{}` is resolved", alert.rule),
+            by: None,
+        }));
     }
     Ok(events)
 }

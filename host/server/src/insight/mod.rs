@@ -19,7 +19,7 @@ use caisson_diagnosis::evidence::Model;
 use caisson_diagnosis::{Absent, Diagnosis, Evidence, diagnose};
 use caisson_monitoring::StatisticsReport;
 use caisson_monitoring::report::DriftWindow;
-use caisson_registry::{ModelRecord, ModelStage, TenantId};
+use caisson_registry::{ModelRecord, Stage as Approval, TenantId};
 use caisson_serving::{Importance, ImportanceState, Revision};
 use caisson_truth::History;
 use jiff::Timestamp;
@@ -158,9 +158,16 @@ fn read(app: &App, tenant: &TenantId, revision: &Revision, now: Timestamp) -> Re
             monitor: Some(monitor.name.clone()),
             ..filter.clone()
         };
-        drift.extend(app.monitoring.drift_windows(owner, name, &filter)?);
+        drift.extend(
+            app.monitoring
+                .drift_windows(owner, name, &filter)
+                .map_err(ApiError::internal)?,
+        );
     }
-    let statistics = app.monitoring.statistics(owner, name, &filter)?;
+    let statistics = app
+        .monitoring
+        .statistics(owner, name, &filter)
+        .map_err(ApiError::internal)?;
     let performance = performance::read(app, tenant, revision)?;
     let mut events = events::read(app, tenant, revision, model.as_ref(), now)?;
     events.extend(drift::events(&drift));
@@ -198,7 +205,7 @@ fn model(
     // What isn't approved isn't meant to answer, where anything is.
     let approved = versions
         .iter()
-        .filter(|version| version.stage == ModelStage::Approved)
+        .filter(|version| version.stage == Approval::Approved)
         .map(|version| version.version)
         .max();
     let newest = approved.or_else(|| versions.iter().map(|version| version.version).max());

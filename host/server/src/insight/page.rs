@@ -246,9 +246,7 @@ fn performance(history: Option<&History>) -> Part<Vec<Series>> {
     // By segment and metric; the newest window comes first.
     let mut lines: BTreeMap<(String, String), Series> = BTreeMap::new();
     for window in history.windows.iter().rev() {
-        let Ok(at) = window.window.end.parse() else {
-            continue;
-        };
+        let at = window.window.end;
         for part in &window.parts {
             let of = part.segment.as_ref().map_or_else(String::new, |segment| {
                 format!(

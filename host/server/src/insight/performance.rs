@@ -13,19 +13,16 @@ use crate::performance::measured;
 
 /// What was stated, the newest first; nothing where the deployment's file says nothing of labels.
 pub(super) fn read(app: &App, tenant: &TenantId, revision: &Revision) -> Result<Option<History>, ApiError> {
-    let Some((_, spec)) = measured(revision) else {
+    let spec = revision.spec();
+    let (Some((labels, performance)), Some(log)) = (measured(revision), &spec.log) else {
         return Ok(None);
     };
     let query = HistoryQuery {
         limit: WINDOWS_MAX,
         ..HistoryQuery::default()
     };
-    Ok(Some(app.truth.history(
-        tenant.as_str(),
-        revision.name(),
-        spec,
-        &query,
-    )?))
+    let of = (tenant.as_str(), revision.name());
+    Ok(Some(app.truth.history(of, (labels, performance, log), &query)?))
 }
 
 /// The newest window that has something to say, metric by metric.
@@ -101,6 +98,6 @@ fn one(
         p_value: found.map(|found| found.p_value),
         rows: value.rows.unwrap_or(part.labelled),
         estimated,
-        since: window.window.start.parse().ok(),
+        since: Some(window.window.start),
     }
 }
