@@ -19,8 +19,8 @@ fn clip(log: Value) -> Value {
     spec
 }
 
-/// Python with DuckDB; installed where it isn't yet, by one process at a time.
-fn python() -> PathBuf {
+/// Python with what `requirements.txt` names; installed where it isn't yet, by one process at a time.
+pub fn python() -> PathBuf {
     let requirements = root().join("tests/e2e/requirements.txt");
     let text = fs::read(&requirements).unwrap();
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -48,8 +48,8 @@ fn python() -> PathBuf {
     venv.join("bin/python")
 }
 
-fn run(command: &mut Command) -> Vec<u8> {
-    let need = "the tests of the prediction log need python3 with venv and pip, and a package index";
+pub fn run(command: &mut Command) -> Vec<u8> {
+    let need = "these tests need python3 with venv and pip, and a package index";
     let output = command
         .output()
         .unwrap_or_else(|e| panic!("{need}: {:?}: {e}", command.get_program()));

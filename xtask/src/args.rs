@@ -46,6 +46,7 @@ cargo xtask <command>
             --seconds N               or so many seconds
             --clients A,B             some alone: predict, swap, upload, nonsense, hang-up, hostile
             --program FILE            this `caisson`, instead of building the release one
+  observability   write examples/observability anew from the list of metrics
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
 
@@ -106,6 +107,7 @@ pub(crate) enum Command {
         seconds: u64,
         clients: Option<String>,
     },
+    Observability,
     Deny {
         advisories: bool,
     },
@@ -189,6 +191,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             },
             program: value(&mut rest, "--program")?.map(PathBuf::from),
         },
+        "observability" => Command::Observability,
         "deny" => Command::Deny {
             advisories: has(&mut rest, "--advisories"),
         },
@@ -264,6 +267,7 @@ mod tests {
             parsed("guests --wasm-toolchain=debian").unwrap(),
             Command::Guests { wasm: debian }
         );
+        assert_eq!(parsed("observability").unwrap(), Command::Observability);
         assert_eq!(parsed("deny").unwrap(), Command::Deny { advisories: false });
         assert_eq!(
             parsed("kill-test --kills 200 --seed=7").unwrap(),

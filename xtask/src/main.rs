@@ -12,6 +12,7 @@ mod guests;
 mod http;
 mod kill_test;
 mod load;
+mod observability;
 mod onnxruntime;
 mod process;
 mod raw;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
             };
             soak::run(&options)
         }),
+        Command::Observability => observability::run(),
         Command::Deny { advisories } => deny::run(advisories),
     };
     match result {

@@ -27,7 +27,7 @@ mod shared;
 mod spec;
 mod writer;
 
-pub use counts::{Counts, Unlogged};
+pub use counts::{Counts, Dropped, Unlogged};
 pub use entry::{Answer, RowNumbers};
 pub use shared::{Limits, Log, LogStatus, Predictions, Space};
 pub use spec::{EventTimeSpec, LogSpec, Redaction, TimeUnit};

@@ -161,7 +161,7 @@ pub(crate) async fn fit(
     pipeline: &Pipeline,
     baseline: &Batch,
 ) -> Result<FittedState, ServingError> {
-    let reference = pipeline.run_to(spec.on, baseline.clone()).await?;
+    let reference = pipeline.run_to(spec.on, baseline.clone(), None).await?;
     Ok(FittedState {
         key,
         reference_rows: reference.rows() as u64,
@@ -225,7 +225,7 @@ pub(crate) async fn check_all(
         if !monitors.iter().any(|m| m.target == target) {
             continue;
         }
-        let batch = pipeline.run_to(target, current.clone()).await?;
+        let batch = pipeline.run_to(target, current.clone(), None).await?;
         for (index, monitor) in monitors.iter().enumerate() {
             if monitor.target == target {
                 reports.push((index, monitor.check(&batch).await?));

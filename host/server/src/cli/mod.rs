@@ -13,6 +13,7 @@ mod deploy;
 mod download;
 mod history;
 mod key;
+mod metrics;
 mod model;
 mod model_alias;
 mod model_push;
@@ -102,6 +103,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a data folder out of a backup.
     Restore(backup::RestoreArgs),
+    /// List all metrics that a server exposes.
+    Metrics(metrics::MetricsArgs),
     /// Print the description of the HTTP API, OpenAPI 3.1; a server has it at `/openapi.json`.
     #[command(after_help = "Example:\n  caisson openapi > caisson-openapi.json")]
     Openapi,
@@ -137,6 +140,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Audit(command) => audit::run(command),
         Command::Backup(args) => backup::run(&args).map(done),
         Command::Restore(args) => backup::restore(&args),
+        Command::Metrics(args) => {
+            metrics::run(&args);
+            Ok(std::process::ExitCode::SUCCESS)
+        }
         Command::Openapi => {
             output::json(&crate::http::openapi::document().map_err(anyhow::Error::msg)?);
             Ok(std::process::ExitCode::SUCCESS)

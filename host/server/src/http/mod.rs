@@ -38,7 +38,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caisson_access::Action;
 use caisson_registry::{Models, Plugins, RegistryError, TenantId};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
@@ -57,14 +56,12 @@ const INLINE_BYTES_MAX: usize = 256 << 10;
 pub(crate) struct Context {
     /// The composed system.
     pub(crate) app: Arc<App>,
-    /// Renders `/metrics`.
-    pub(crate) metrics: PrometheusHandle,
 }
 
 impl Context {
     /// What handlers of this system get.
-    pub(crate) fn new(app: Arc<App>, metrics: PrometheusHandle) -> Self {
-        Self { app, metrics }
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self { app }
     }
 }
 

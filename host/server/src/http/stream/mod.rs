@@ -32,7 +32,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use caisson_data::Batch;
-use caisson_serving::{Revision, Ticket};
+use caisson_serving::{OpenStream, Revision, Streams, Ticket, Trail};
 use futures_util::{StreamExt as _, stream};
 use http_body::Frame;
 use tokio::sync::mpsc;
@@ -108,7 +108,7 @@ pub(crate) async fn respond(
         }
         Form::Json => return Err(ApiError::internal("rows JSON isn't streamed")),
     };
-    let counters = Counters::new(caller.tenant().as_str(), &name);
+    let open = revision.vitals().open_stream();
     let answerer = Answerer {
         context,
         caller,
@@ -119,7 +119,7 @@ pub(crate) async fn respond(
         stage_failures: AtomicU64::new(0),
     };
     let (sender, mut receiver) = mpsc::channel(CHUNKS_MAX);
-    tokio::spawn(drive(source, answerer, sink, to, counters, sender));
+    tokio::spawn(Trail::carry(drive(source, answerer, sink, to, open, sender)));
     let first = match receiver.recv().await {
         Some(Message::Refused(error)) => return Err(error),
         Some(first) => Some(first),
@@ -163,10 +163,10 @@ async fn drive(
     answerer: Answerer,
     sink: Sink,
     form: Form,
-    counters: Counters,
+    open: OpenStream,
     sender: mpsc::Sender<Message>,
 ) {
-    let work = run(source, &answerer, sink, form, &counters, &sender);
+    let work = run(source, &answerer, sink, form, open.counts(), &sender);
     tokio::select! {
         () = sender.closed() => tracing::debug!("the client of a stream is gone"),
         result = work => if let Err(Unread) = result {
@@ -187,7 +187,7 @@ async fn run(
     answerer: &Answerer,
     mut sink: Sink,
     form: Form,
-    counters: &Counters,
+    counts: &Streams,
     sender: &mpsc::Sender<Message>,
 ) -> Result<(), Unread> {
     let send = async |message| {
@@ -233,7 +233,7 @@ async fn run(
         };
         totals.rows = answers.first_row + answers.rows() as u64;
         totals.errors += answers.errors.len() as u64;
-        counters.count(&answers);
+        counts.answered(answers.batch.rows(), answers.errors.len());
         if !bytes.is_empty() {
             sent = true;
             send(Message::Chunk(bytes)).await?;
@@ -250,45 +250,6 @@ async fn run(
     line.push(b'\n');
     send(Message::Chunk(line)).await?;
     send(Message::End(totals)).await
-}
-
-/// What is counted of a stream.
-struct Counters {
-    open: metrics::Gauge,
-    answered: metrics::Counter,
-    refused: metrics::Counter,
-}
-
-impl Counters {
-    fn new(tenant: &str, deployment: &str) -> Self {
-        let labels = [
-            ("tenant", tenant.to_owned()),
-            ("deployment", deployment.to_owned()),
-        ];
-        let rows = |outcome: &str| {
-            let [tenant, deployment] = labels.clone();
-            let labels = [tenant, deployment, ("outcome", outcome.to_owned())];
-            metrics::counter!("caisson_stream_rows_total", &labels)
-        };
-        let this = Self {
-            answered: rows("answered"),
-            refused: rows("error"),
-            open: metrics::gauge!("caisson_streams_open", &labels),
-        };
-        this.open.increment(1.0);
-        this
-    }
-
-    fn count(&self, answers: &Answers) {
-        self.answered.increment(answers.batch.rows() as u64);
-        self.refused.increment(answers.errors.len() as u64);
-    }
-}
-
-impl Drop for Counters {
-    fn drop(&mut self) {
-        self.open.decrement(1.0);
-    }
 }
 
 /// The body of an answer.
