@@ -160,12 +160,9 @@ fn a_collector_that_is_gone_costs_traces_and_nothing_else() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let collector = Collector::start();
-    let gone = Collector {
-        url: format!("http://{gone}"),
-        ..collector
-    };
-    let server = traced(&gone, "1");
+    let mut collector = Collector::start();
+    collector.url = format!("http://{gone}");
+    let server = traced(&collector, "1");
     (0..50).for_each(|_| predict(&server, &[]));
     let failed = || {
         let metrics = server.metrics();

@@ -104,12 +104,7 @@ impl Alerts {
         let mut next: Option<Timestamp> = None;
         for tenant in &tenants {
             let mut tenant = lock(tenant);
-            let Tenant {
-                name,
-                receivers,
-                counts,
-                ..
-            } = &mut *tenant;
+            let Tenant { name, receivers, .. } = &mut *tenant;
             for receiver in receivers.values_mut() {
                 while jobs.len() < room
                     && let Some((number, notification)) = receiver.lane.take(now)

@@ -43,8 +43,8 @@ impl Root {
         let mut spans = Vec::with_capacity(steps.len() + 1);
         let took = self.started.0.elapsed();
         let attributes = std::mem::take(&mut self.attributes);
-        let name = std::mem::take(&mut self.name);
-        let mut request = self.span(scope, self.span, Cow::Owned(name));
+        let name = Cow::Owned(std::mem::take(&mut self.name));
+        let mut request = self.span(scope, self.span, name);
         request.parent_span_id = self.parent.unwrap_or(SpanId::INVALID);
         request.parent_span_is_remote = self.parent.is_some();
         request.span_kind = SpanKind::Server;
