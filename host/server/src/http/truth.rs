@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::Caller;
 use super::error::ApiError;
 use super::extract::{Path, Query};
-use super::stream::{self, Form};
+use super::stream::{self, Form, Source};
 use super::{Context, blocking, body, json, sized};
 use crate::performance::measured;
 
@@ -96,6 +96,7 @@ pub(crate) async fn feedback(
             return Err(error.saying(message));
         }
     }
+    feedback.errors.sort_by_key(|error| error.row);
     // Nothing was a label: that is an error, of its first row.
     if let (0, Some(first)) = (feedback.accepted, feedback.errors.first()) {
         let message = match feedback.refused {
@@ -144,6 +145,14 @@ impl Taker<'_> {
     ) -> Result<(), ApiError> {
         let mut source =
             stream::source(self.context, self.caller, form, (&schema, &schema), headers, body).await?;
+        let taken = self.take_parts(&mut source, feedback).await;
+        if taken.is_err() {
+            source.discard(headers).await;
+        }
+        taken
+    }
+
+    async fn take_parts(&self, source: &mut Source, feedback: &mut Feedback) -> Result<(), ApiError> {
         while let Some(part) = source.next().await? {
             for (_, error) in &part.refused {
                 let row = error.place().1.unwrap_or(part.first_row);

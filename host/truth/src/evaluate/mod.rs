@@ -6,7 +6,9 @@
 
 mod chunk;
 mod counts;
+mod due;
 mod history;
+mod latest;
 mod reference;
 mod state;
 mod stored;
@@ -14,20 +16,21 @@ mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use caisson_predictions::LogSpec;
-use caisson_quality::hysteresis::Hysteresis;
 use jiff::Timestamp;
 
 use crate::TruthError;
 use crate::card::{CALIBRATION_ROWS_MAX, Estimator, Setup};
 use crate::label::Hashes;
-use crate::result::{Alarm, SegmentName, WindowStatement};
+use crate::result::WindowStatement;
 use crate::spec::{GroundTruthSpec, PerformanceSpec, Span};
 use crate::truth::Truth;
 use chunk::{Chunk, Columns, predictions};
+use due::{News, candidates, groups};
 use history::statement;
+pub use latest::Latest;
+use latest::alarms;
 pub use reference::Reference;
 pub use state::Newest;
 use state::{State, placed};
@@ -36,10 +39,6 @@ use windows::{Gathered, KnownSegments, Pane, Series, fold, gather};
 
 /// Predictions in memory at a time: at a hundred bytes each and their scores, 50 MB.
 pub const ROWS_AT_ONCE: usize = 250_000;
-/// Pieces of windows in memory at a time; one window has 48 at most.
-const PANES_AT_ONCE: i64 = 96;
-/// Rows that were answered and aren't in a file yet may wait so long beside the time that the log says.
-const FLUSH_MARGIN: Duration = Duration::from_secs(2);
 
 /// What is evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -301,104 +300,6 @@ impl Truth {
     }
 }
 
-/// What is new since the last evaluation.
-struct News {
-    /// Labels came, or all is new after a start.
-    labels: bool,
-    /// Where predictions came.
-    predictions: BTreeSet<i64>,
-    /// There is a calibration.
-    estimates: bool,
-}
-
-/// The windows that are closed and of which there may be something new to say.
-fn candidates(state: &State, span: &Span, job: &Job<'_>, news: &News) -> BTreeSet<i64> {
-    let closed_until = match (span.by_rows, &job.log.event_time) {
-        (true, _) => state.list.next,
-        (false, Some(_)) => state
-            .list
-            .newest
-            .unwrap_or(i64::MIN)
-            .saturating_sub(span.lateness),
-        (false, None) => {
-            let waits = job.log.flush_every() + FLUSH_MARGIN;
-            let waits = i64::try_from(waits.as_micros()).unwrap_or(i64::MAX);
-            job.now
-                .as_microsecond()
-                .saturating_sub(span.lateness)
-                .saturating_sub(waits)
-        }
-    };
-    let now = job.now.as_microsecond();
-    let is_open = |window: &i64| match state.known.get(window) {
-        None => true,
-        Some(known) => {
-            let estimates = news.estimates && !known.estimated;
-            let predictions = || news.predictions.range(span.panes_of(*window)).next().is_some();
-            !known.is_final && (news.labels || estimates || now > known.final_at || predictions())
-        }
-    };
-    // A pruned window isn't evaluated again.
-    let oldest = match state.known.len() >= WINDOWS_MAX {
-        true => state.known.first_key_value().map(|(at, _)| *at),
-        false => None,
-    };
-    let mut windows = BTreeSet::new();
-    for pane in state.list.files.iter().flat_map(|file| &file.panes) {
-        for window in span.windows_of(*pane) {
-            if span.end(window) <= closed_until
-                && oldest.is_none_or(|oldest| window >= oldest)
-                && is_open(&window)
-            {
-                windows.insert(window);
-                if windows.len() > WINDOWS_MAX {
-                    windows.pop_first();
-                }
-            }
-        }
-    }
-    windows
-}
-
-/// Windows that are put together at a time, in their order. Those before the first one with rows, as many as
-/// are asked for, are put together too, and nothing is said of them.
-fn groups(state: &State, span: &Span, candidates: &BTreeSet<i64>, before: usize) -> Vec<Vec<i64>> {
-    let mut all = candidates.clone();
-    if let Some(first) = candidates.first() {
-        let there: BTreeSet<i64> = state
-            .list
-            .files
-            .iter()
-            .flat_map(|file| &file.panes)
-            .flat_map(|pane| span.windows_of(*pane))
-            .collect();
-        // Also between candidates: what is compared with is what came before.
-        if before > 0 {
-            all.extend(
-                there
-                    .range(first..)
-                    .filter(|window| candidates.last() >= Some(window)),
-            );
-            all.extend(there.range(..first).rev().take(before));
-        }
-    }
-    let panes = |first: i64, last: i64| span.panes_of(last).end - span.panes_of(first).start;
-    let mut groups: Vec<Vec<i64>> = Vec::new();
-    for window in all {
-        match groups.last_mut() {
-            Some(group)
-                if group
-                    .first()
-                    .is_some_and(|first| panes(*first, window) <= PANES_AT_ONCE) =>
-            {
-                group.push(window);
-            }
-            _ => groups.push(vec![window]),
-        }
-    }
-    groups
-}
-
 /// Calibrated scores: of the baseline, or of labelled rows of windows before.
 fn estimator(job: &Job<'_>, state: &State) -> Option<Arc<Estimator>> {
     if !job.performance.estimate {
@@ -410,54 +311,6 @@ fn estimator(job: &Job<'_>, state: &State) -> Option<Arc<Estimator>> {
             let on = format!("{} labelled predictions of earlier windows", state.pool.len());
             Estimator::fit(&state.pool, on).map(Arc::new)
         }
-    }
-}
-
-/// The alarms of a deployment, all rows first.
-fn alarms(state: &State, performance: &PerformanceSpec) -> Vec<Alarm> {
-    let mut all: BTreeMap<Option<SegmentName>, Hysteresis> = BTreeMap::new();
-    for known in state.known.values() {
-        for (segment, standing) in &known.outcomes {
-            if !all.contains_key(segment) {
-                // The numbers were checked.
-                let Ok(new) = Hysteresis::new(performance.alarm.n, performance.alarm.m) else {
-                    return Vec::new();
-                };
-                all.insert(segment.clone(), new);
-            }
-            if let Some(alarm) = all.get_mut(segment) {
-                alarm.observe((*standing).into());
-            }
-        }
-    }
-    all.into_iter()
-        .filter(|(segment, alarm)| segment.is_none() || alarm.recent().1 > 0)
-        .map(|(segment, alarm)| Alarm {
-            segment,
-            raised: alarm.is_raised(),
-            bad: alarm.recent().0,
-            of: alarm.recent().1,
-        })
-        .collect()
-}
-
-/// What is newest, for rules that watch it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Latest {
-    /// Of each part the newest window with enough labels.
-    pub labelled: Vec<Newest>,
-    /// Of each part the newest window with estimates.
-    pub estimated: Vec<Newest>,
-    /// All alarms.
-    pub alarms: Vec<Alarm>,
-    /// When it was evaluated.
-    pub evaluated_at: Option<Timestamp>,
-}
-
-impl Truth {
-    /// What is newest of a deployment; nothing before its first evaluation since the start.
-    pub fn latest(&self, tenant: &str, deployment: &str) -> Latest {
-        self.0.states.of(tenant, deployment).shown().1
     }
 }
 

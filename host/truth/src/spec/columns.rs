@@ -53,9 +53,11 @@ impl PerformanceSpec {
         let truth = truth.ok_or("performance: it is measured by labels; give the file a `ground_truth`")?;
         let log = log.ok_or("performance: it is measured on the prediction log; give the file a `log`")?;
         let label = &truth.label;
-        if self.task.is_classification() == label.data_type.is_float()
-            || (!self.task.is_classification() && !is_number(label.data_type))
-        {
+        let fits = match self.task.is_classification() {
+            true => !label.data_type.is_float(),
+            false => is_number(label.data_type),
+        };
+        if !fits {
             return Err(format!(
                 "ground_truth.label: `{label}` is no label of {} predictions, which are {}",
                 self.task.as_str(),

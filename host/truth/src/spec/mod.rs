@@ -3,15 +3,16 @@
 mod columns;
 mod performance;
 mod truth;
+mod window;
 
-pub use performance::{
-    AlarmSpec, DegradationSpec, PerformanceSpec, PerformanceWindowSpec, ScoreSpec, ZeroPolicy,
-};
+pub use performance::{AlarmSpec, DegradationSpec, PerformanceSpec, ScoreSpec, ZeroPolicy};
 pub use truth::{GroundTruthSpec, JoinSpec, KeySpec};
+pub use window::PerformanceWindowSpec;
 
 pub(crate) use columns::REVISION;
-pub(crate) use performance::{Span, label_text};
+pub(crate) use performance::label_text;
 pub(crate) use truth::{EVENT_TIME, OBSERVED_AT, REQUEST_ID, ROW};
+pub(crate) use window::Span;
 
 /// A name from a file, for a message.
 pub(crate) fn shown(name: &str) -> String {

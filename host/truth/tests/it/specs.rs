@@ -212,8 +212,14 @@ fn tasks_need_what_they_are_told_by() {
         json!({"label": {"name": "y", "type": "text"}}),
         json!({"label": {"name": "y", "type": "fp64"}}),
     );
+    let whole = json!({"label": {"name": "y", "type": "int64"}});
     let window = json!({"rows": 100});
     let cases = [
+        (
+            &whole,
+            json!({"task": "regression", "prediction": "number"}),
+            None,
+        ),
         (&text, json!({"task": "multiclass", "prediction": "label"}), None),
         (
             &text,

@@ -241,7 +241,7 @@ fn another_file_measures_anew_and_the_history_of_both_is_kept() {
     closes(&bench, 40);
     bench.evaluate(NOON + 60 * SECOND);
     let before: PerformanceSpec = bench.performance.clone();
-    bench.performance.threshold = Some(0.9);
+    bench.performance.threshold = Some(0.1);
     assert!(bench.windows().is_empty());
     bench.evaluate(NOON + 61 * SECOND);
     assert_ne!(metric(&bench.windows()[0].parts[0], "accuracy"), 0.75);

@@ -46,7 +46,8 @@ use chunks::Chunks;
 pub(crate) use form::Form;
 pub(crate) use parquet::worker_main as parquet_worker_main;
 use sink::Sink;
-use source::{Schemas, Source};
+use source::Schemas;
+pub(super) use source::Source;
 
 /// Parts that are answered at the same time: one runs while another is decoded or waits for a model.
 const PARTS_AT_ONCE: usize = 2;

@@ -7,11 +7,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use caisson_data::arrow::{StreamReader, StreamTable};
 use caisson_data::records::{Ends, Records, Splitter};
 use caisson_data::{Batch, DecodeError, DecodeLimits, Schema, Sifted, csv, ndjson};
 use tokio::time::Instant;
 
+use super::super::body;
 use super::super::error::ApiError;
 use super::chunks::Chunks;
 
@@ -79,6 +81,13 @@ impl Source {
             table: None,
         };
         Self::new(chunks, schemas, Cutter::Arrow(Box::new(arrow)))
+    }
+
+    /// Read off what is left of a body that is refused, so that its sender sees why.
+    pub(in super::super) async fn discard(self, headers: &HeaderMap) {
+        if let Chunks::Body(rest) = self.chunks {
+            body::discard(headers, rest).await;
+        }
     }
 
     fn new(chunks: Chunks, schemas: Schemas<'_>, cutter: Cutter) -> Self {

@@ -3,30 +3,28 @@
 //! Cards merge, so windows are put together from pieces. Areas are exact while rows are few (all of their
 //! scores are kept), and come from bins beyond, with how far they may be off.
 
+mod names;
+mod scores;
+
 use std::sync::Arc;
 
 use caisson_quality::accumulator::{Accumulator as _, Mismatch};
 use caisson_quality::calibrator::{Calibrator, Curve};
 use caisson_quality::confusion::{Average, ClassMetric, Confusion, Labelled};
 use caisson_quality::degradation::{self, Comparison};
-use caisson_quality::estimate::{Estimate, EstimatedMetric};
-use caisson_quality::multiclass::{
-    Against, BinnedMulticlass, MulticlassMetric, MulticlassScores, ScoredClasses,
-};
-use caisson_quality::regression::{Predicted, Regression, RegressionMetric, ZeroActuals};
-use caisson_quality::scores::{BinnedScores, ScoreMetric, Scored, Scores};
+use caisson_quality::estimate::Estimate;
+use caisson_quality::multiclass::BinnedMulticlass;
+use caisson_quality::regression::{Predicted, Regression, ZeroActuals};
+use caisson_quality::scores::BinnedScores;
 use caisson_quality::{Answer, Measure, Undefined};
-use caisson_stats::bootstrap::{REPLICATES_MIN, Resampling};
 use caisson_stats::interval::{Interval, LEVEL, Method};
 
 use crate::metric::{Metric, Task};
 use crate::result::{ClassRow, ConfusionTable, MetricValue};
 use crate::spec::{PerformanceSpec, label_text};
+use names::{class_metric, estimated_metric, multiclass_metric, regression_metric, score_metric};
+use scores::{BinaryScores, ClassScores};
 
-/// Rows whose scores are kept one by one: 1.6 MB. Beyond, bins are within half a percent.
-const EXACT_ROWS_MAX: usize = 100_000;
-/// The same for several classes, where intervals of areas come from resampling.
-const EXACT_MULTICLASS_ROWS_MAX: usize = 2_000;
 /// A sigmoid is fitted below, and any rising curve from here on.
 const ISOTONIC_ROWS_MIN: usize = 1_000;
 /// Rows that a calibration is fitted on: more change nothing.
@@ -122,19 +120,6 @@ enum Kind {
         scores: Option<Box<ClassScores>>,
     },
     Numbers(Box<Regression>),
-}
-
-#[derive(Debug, Clone)]
-struct BinaryScores {
-    binned: BinnedScores,
-    /// All of them, unless there were too many.
-    exact: Option<Vec<(f64, bool)>>,
-}
-
-#[derive(Debug, Clone)]
-struct ClassScores {
-    binned: BinnedMulticlass,
-    exact: Option<Vec<(usize, Vec<f64>)>>,
 }
 
 impl Setup {
@@ -546,176 +531,4 @@ impl Card {
             _ => &[],
         }
     }
-}
-
-impl BinaryScores {
-    fn add(&mut self, score: Option<&f64>, label: bool) -> bool {
-        let score = score.copied().unwrap_or(f64::NAN);
-        self.binned.add(Scored {
-            score,
-            label: Some(label),
-        });
-        if !score.is_finite() {
-            return false;
-        }
-        match &mut self.exact {
-            Some(exact) if exact.len() < EXACT_ROWS_MAX => exact.push((score, label)),
-            exact => *exact = None,
-        }
-        true
-    }
-
-    fn merge(&mut self, other: &Self) -> Result<(), Mismatch> {
-        self.binned.merge(&other.binned)?;
-        self.exact = match (self.exact.take(), &other.exact) {
-            (Some(mut ours), Some(theirs)) if ours.len() + theirs.len() <= EXACT_ROWS_MAX => {
-                ours.extend_from_slice(theirs);
-                Some(ours)
-            }
-            _ => None,
-        };
-        Ok(())
-    }
-
-    fn measure(&self, metric: ScoreMetric) -> (Answer, Option<f64>) {
-        match &self.exact {
-            Some(exact) => {
-                let scored = exact.iter().map(|(score, label)| Scored {
-                    score: *score,
-                    label: Some(*label),
-                });
-                (Scores::new(scored).measure(metric, LEVEL), None)
-            }
-            None => {
-                let within = self.binned.area_error(metric).filter(|error| *error > 0.0);
-                (self.binned.measure(metric, LEVEL), within)
-            }
-        }
-    }
-}
-
-impl ClassScores {
-    fn add(&mut self, scores: &[f64], label: Option<usize>) -> bool {
-        let before = self.binned.unusable();
-        let row = ScoredClasses {
-            label,
-            probabilities: scores,
-        };
-        self.binned.add(row);
-        if self.binned.unusable() > before {
-            return false;
-        }
-        match (&mut self.exact, label) {
-            (Some(exact), Some(label)) if exact.len() < EXACT_MULTICLASS_ROWS_MAX => {
-                exact.push((label, scores.to_vec()));
-            }
-            (exact, _) => *exact = None,
-        }
-        true
-    }
-
-    fn merge(&mut self, other: &Self) -> Result<(), Mismatch> {
-        self.binned.merge(&other.binned)?;
-        self.exact = match (self.exact.take(), &other.exact) {
-            (Some(mut ours), Some(theirs)) if ours.len() + theirs.len() <= EXACT_MULTICLASS_ROWS_MAX => {
-                ours.extend_from_slice(theirs);
-                Some(ours)
-            }
-            _ => None,
-        };
-        Ok(())
-    }
-
-    fn measure(&self, metric: MulticlassMetric) -> (Answer, Option<f64>) {
-        let is_area = matches!(metric, MulticlassMetric::RocAuc { .. });
-        if let (Some(exact), true) = (&self.exact, is_area) {
-            let rows = exact.iter().map(|(label, probabilities)| ScoredClasses {
-                label: Some(*label),
-                probabilities,
-            });
-            let resampling = Resampling {
-                replicates: REPLICATES_MIN,
-                ..Resampling::default()
-            };
-            let scores = MulticlassScores::new(self.binned.classes().len(), rows);
-            return (scores.measure(metric, LEVEL, resampling), None);
-        }
-        let errors = self.binned.classes().iter();
-        let within = errors
-            .filter_map(|class| class.area_error(ScoreMetric::RocAuc))
-            .reduce(f64::max)
-            .filter(|error| is_area && *error > 0.0);
-        let answer = self.binned.measure(metric, LEVEL);
-        (answer.unwrap_or_else(|| Err(NO_ROW)), within)
-    }
-}
-
-fn class_metric(metric: Metric, positive: &str) -> Option<ClassMetric> {
-    let positive = || Average::Class(positive.to_owned());
-    Some(match metric {
-        Metric::Accuracy => ClassMetric::Accuracy,
-        Metric::Precision => ClassMetric::Precision(positive()),
-        Metric::Recall => ClassMetric::Recall(positive()),
-        Metric::F1 => ClassMetric::F1(positive()),
-        Metric::PrecisionMacro => ClassMetric::Precision(Average::Macro),
-        Metric::PrecisionMicro => ClassMetric::Precision(Average::Micro),
-        Metric::PrecisionWeighted => ClassMetric::Precision(Average::Weighted),
-        Metric::RecallMacro => ClassMetric::Recall(Average::Macro),
-        Metric::RecallMicro => ClassMetric::Recall(Average::Micro),
-        Metric::RecallWeighted => ClassMetric::Recall(Average::Weighted),
-        Metric::F1Macro => ClassMetric::F1(Average::Macro),
-        Metric::F1Micro => ClassMetric::F1(Average::Micro),
-        Metric::F1Weighted => ClassMetric::F1(Average::Weighted),
-        Metric::Mcc => ClassMetric::Mcc,
-        _ => return None,
-    })
-}
-
-fn score_metric(metric: Metric) -> Option<ScoreMetric> {
-    Some(match metric {
-        Metric::RocAuc => ScoreMetric::RocAuc,
-        Metric::PrAuc => ScoreMetric::AveragePrecision,
-        Metric::LogLoss => ScoreMetric::LogLoss,
-        Metric::Brier => ScoreMetric::Brier,
-        Metric::CalibrationError => ScoreMetric::CalibrationError,
-        _ => return None,
-    })
-}
-
-fn multiclass_metric(metric: Metric) -> Option<MulticlassMetric> {
-    Some(match metric {
-        Metric::RocAuc => MulticlassMetric::RocAuc {
-            against: Against::Rest,
-            weighted: false,
-        },
-        Metric::LogLoss => MulticlassMetric::LogLoss,
-        Metric::Brier => MulticlassMetric::Brier,
-        _ => return None,
-    })
-}
-
-fn regression_metric(metric: Metric) -> Option<RegressionMetric> {
-    Some(match metric {
-        Metric::Mae => RegressionMetric::Mae,
-        Metric::Rmse => RegressionMetric::Rmse,
-        Metric::Mape => RegressionMetric::Mape,
-        Metric::Smape => RegressionMetric::Smape,
-        Metric::Mase => RegressionMetric::Mase,
-        Metric::R2 => RegressionMetric::R2,
-        Metric::DirectionalAccuracy => RegressionMetric::DirectionalAccuracy,
-        Metric::Bias => RegressionMetric::Bias,
-        Metric::MedianAbsoluteError => RegressionMetric::MedianAbsoluteError,
-        _ => return None,
-    })
-}
-
-pub(crate) fn estimated_metric(metric: Metric) -> Option<EstimatedMetric> {
-    Some(match metric {
-        Metric::Accuracy => EstimatedMetric::Accuracy,
-        Metric::Precision => EstimatedMetric::Precision,
-        Metric::Recall => EstimatedMetric::Recall,
-        Metric::F1 => EstimatedMetric::F1,
-        Metric::RocAuc => EstimatedMetric::RocAuc,
-        _ => return None,
-    })
 }
