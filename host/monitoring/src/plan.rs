@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 use crate::columns::Columns;
 use crate::gathered::Gathered;
 use crate::sample::SAMPLE_BYTES_MAX;
-use crate::spec::{AgainstSpec, AlarmSpec, SEGMENTS_KEPT, WindowsSpec};
+use crate::spec::{AgainstSpec, AlarmSpec, SEGMENTS_KEPT, STEPS_MAX, WindowsSpec};
 
 /// About how much memory the windows of one deployment may take, by what their sketches take at most: 20
 /// columns in 20 segments of an hour by the minute are 100 MB.
 const BYTES_MAX: u64 = 256 << 20;
-/// Windows of a stream that wait for their checks. A check that takes longer than its window can't keep up.
+/// Windows of a stream that wait for their checks, from which on its rows wait, too.
 pub(crate) const UNCHECKED_MAX: usize = 4;
+/// Windows of a stream that wait for their checks at most: one row that is far ahead closes all that are open.
+pub(crate) const UNJUDGED_MAX: usize = 4 * STEPS_MAX as usize;
 
 /// What a revision wants gathered.
 #[derive(Debug, Clone)]
@@ -131,7 +133,8 @@ impl StreamPlan {
             + of(needs.output, self.key.output.bytes())
             + sample.min(SAMPLE_BYTES_MAX as u64);
         let segments = self.key.segments.as_ref().map_or(1, |_| SEGMENTS_KEPT as u64 + 3);
-        let kept = windows.panes() + (self.trailing + UNCHECKED_MAX) as u64;
+        let at_once = windows.size.div_ceil(windows.step);
+        let kept = windows.panes() + at_once + (self.trailing + UNCHECKED_MAX) as u64;
         gathered.saturating_mul(segments).saturating_mul(kept)
     }
 }

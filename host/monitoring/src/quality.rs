@@ -94,6 +94,10 @@ impl Quality {
         categorical: &[String],
         private: &[String],
     ) -> Result<Self, String> {
+        // serde takes a list for a struct, field by field; nobody means that.
+        if !config.is_object() {
+            return Err("config: an object is needed".to_owned());
+        }
         let config: QualityConfig =
             serde_json::from_value(config.clone()).map_err(|e| format!("config: {e}"))?;
         let limits = [

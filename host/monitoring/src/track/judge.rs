@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Alarm, Links, SAVE_AFTER_CLOSE, Track};
 use crate::checks::{Done, Found, Item, Reference};
 use crate::history::Told;
-use crate::plan::UNCHECKED_MAX;
+use crate::plan::{UNCHECKED_MAX, UNJUDGED_MAX};
 use crate::report::{AlarmState, DriftWindow, SegmentName, Status, moment};
 use crate::spec::AgainstSpec;
 use crate::stream::Closed;
@@ -69,7 +69,7 @@ impl Track {
         }
         if !items.is_empty() {
             let is_free =
-                (self.streams.get(place)).is_some_and(|stream| stream.unchecked.len() < UNCHECKED_MAX);
+                (self.streams.get(place)).is_some_and(|stream| stream.unchecked.len() < UNJUDGED_MAX);
             let checks = match is_free {
                 true => self.checks.upgrade().ok_or("the revision isn't served any more"),
                 false => Err(
@@ -103,6 +103,11 @@ impl Track {
             }
         }
         self.record(told, links);
+    }
+
+    /// Do so many windows wait for their checks that rows should wait, too?
+    pub(super) fn has_unchecked(&self) -> bool {
+        self.streams.iter().any(|stream| stream.unchecked.len() >= UNCHECKED_MAX)
     }
 
     /// What there is to ask about a window.

@@ -195,9 +195,9 @@ impl Track {
         self.publish();
     }
 
-    /// Gather what waits, for at most this long. Is something left?
+    /// Gather what waits, for at most this long. Is something left that needn't wait for checks?
     pub(crate) fn gather(&mut self, slice: Duration, links: &Links) -> bool {
-        if self.is_loading {
+        if self.is_loading || self.has_unchecked() {
             return false;
         }
         if self.waiting.is_empty() {
@@ -223,7 +223,7 @@ impl Track {
             if self.row > 0 {
                 self.waiting.push_front(entry);
             }
-            if start.elapsed() >= slice {
+            if start.elapsed() >= slice || self.has_unchecked() {
                 break;
             }
         }
@@ -233,7 +233,7 @@ impl Track {
         self.count(rows);
         let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.account.fetch_add(took, Ordering::Relaxed);
-        !self.waiting.is_empty() || !self.deployment.is_idle()
+        !self.has_unchecked() && (!self.waiting.is_empty() || !self.deployment.is_idle())
     }
 
     fn count(&self, rows: u64) {
@@ -290,10 +290,14 @@ impl Track {
                         .map(|window| (place, window)),
                 );
             }
+            row += 1;
+            let has_closed = !closed.is_empty();
             for (stream, window) in closed.drain(..) {
                 self.close(stream, window, links);
             }
-            row += 1;
+            if has_closed && self.has_unchecked() {
+                break;
+            }
         }
         row
     }
