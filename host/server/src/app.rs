@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use caisson_access::{Access, AccessError, FirstAdmin, Principal, Quota};
 use caisson_alerts::Alerts;
 use caisson_audit::AuditLog;
-use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
+use caisson_inference::{Runtime, WorkerCommand};
 use caisson_monitoring::Monitoring;
 use caisson_predictions::Predictions;
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
@@ -25,8 +25,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::alerting;
+use crate::config::Settings;
 use crate::config::file::{LogFormat, ReadyPolicy};
-use crate::config::{self, Settings};
 use crate::http::STREAMS_MAX;
 use crate::observe::Traces;
 use crate::performance::Evaluator;
@@ -90,7 +90,7 @@ impl App {
     /// A data folder that can't be used or is in use, a damaged store, no ONNX Runtime, an engine
     /// that can't reserve its instances: each says what to do.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let library = find_onnxruntime(settings.onnxruntime.as_deref())?;
+        let library = find_onnxruntime(settings.models.onnxruntime.as_deref())?;
         let runtime = Runtime::load(&library)?;
         tracing::info!(library = %library.display(), version = runtime.version(), "ONNX Runtime");
         let data_dir = settings.data_dir.clone();
@@ -127,19 +127,7 @@ impl App {
             Models::new(store.clone()),
             DeploymentStore::new(store.clone()),
         );
-        let cache = ModelCache::new(
-            runtime.clone(),
-            SessionOptions {
-                provider: match settings.provider {
-                    config::file::Provider::Cpu => Provider::Cpu,
-                    config::file::Provider::Cuda => Provider::Cuda {
-                        device_id: 0,
-                        fallback_to_cpu: settings.fallback_to_cpu,
-                    },
-                },
-                ..SessionOptions::default()
-            },
-        );
+        let cache = ModelCache::new(runtime.clone(), settings.models.options());
         let meters = Arc::new(Meters::new({
             let access = access.clone();
             move |tenant| {

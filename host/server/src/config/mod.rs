@@ -6,6 +6,7 @@
 
 mod alerts;
 pub(crate) mod file;
+mod models;
 mod tracing;
 
 use std::fmt;
@@ -20,7 +21,8 @@ use serde::Serialize;
 
 use crate::http::listener::CONNECTIONS_MAX;
 pub(crate) use alerts::Alerts;
-use file::{Audit, File, LogFormat, PredictionLog, Provider, ReadyPolicy, S3};
+use file::{Audit, File, LogFormat, PredictionLog, ReadyPolicy, S3};
+use models::{ModelFlags, Models};
 pub(crate) use tracing::Tracing;
 
 /// Where the server listens unless told otherwise: this machine alone.
@@ -119,15 +121,8 @@ pub(crate) struct ServerFlags {
     /// Seconds between evaluations of alert rules. [default: 15]
     #[arg(long, env = "CAISSON_ALERT_INTERVAL_SECONDS", value_name = "N")]
     alert_interval_seconds: Option<u64>,
-    /// ONNX Runtime's shared library; `cargo xtask setup` puts one in place.
-    #[arg(long, env = "CAISSON_ONNXRUNTIME", value_name = "FILE")]
-    onnxruntime: Option<PathBuf>,
-    /// Where models run. [default: cpu]
-    #[arg(long, env = "CAISSON_PROVIDER", value_enum)]
-    provider: Option<Provider>,
-    /// With `--provider cuda`: run on the CPU, and say so, where CUDA can't be had.
-    #[arg(long, env = "CAISSON_FALLBACK_TO_CPU", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    fallback_to_cpu: Option<bool>,
+    #[command(flatten)]
+    models: ModelFlags,
     /// How log lines look. [default: text]
     #[arg(long = "log", env = "CAISSON_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -166,9 +161,7 @@ pub(crate) struct Settings {
     pub(crate) alerts: Alerts,
     pub(crate) predictions: PredictionLog,
     pub(crate) performance_interval: Duration,
-    pub(crate) onnxruntime: Option<PathBuf>,
-    pub(crate) provider: Provider,
-    pub(crate) fallback_to_cpu: bool,
+    pub(crate) models: Models,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) tracing: Tracing,
@@ -319,12 +312,7 @@ impl Settings {
             }),
             predictions,
             performance_interval: seconds(None, performance.interval_seconds, PERFORMANCE_SECONDS),
-            onnxruntime: flags.onnxruntime.or(models.onnxruntime),
-            provider: flags.provider.or(models.provider).unwrap_or_default(),
-            fallback_to_cpu: flags
-                .fallback_to_cpu
-                .or(models.fallback_to_cpu)
-                .unwrap_or_default(),
+            models: Models::of(flags.models, models),
             log_format: flags.log_format.or(log.format).unwrap_or_default(),
             log_filter: flags
                 .log_filter
@@ -429,11 +417,8 @@ impl Settings {
         if let Err(error) = self.store().blobs.check() {
             fault("storage.blobs", error.to_string());
         }
-        if let Some(library) = self.onnxruntime.as_ref().filter(|path| !path.is_file()) {
-            fault(
-                "models.onnxruntime",
-                format!("there is no file {}", library.display()),
-            );
+        for (key, message) in self.models.faults() {
+            fault(&format!("models.{key}"), message);
         }
         for (key, message) in self.alerts.faults() {
             fault(&format!("alerts.{key}"), message);
@@ -536,6 +521,9 @@ mod tests {
                 "performance.interval_seconds",
             ),
             ("[models]\nonnxruntime = \"/none.so\"", "models.onnxruntime"),
+            ("[models]\nintra_op_threads = 0", "models.intra_op_threads"),
+            ("[models]\nsessions = 257", "models.sessions"),
+            ("[models]\nwaiting_max = 0", "models.waiting_max"),
             (
                 "[quotas]\nrequests_per_second = -1.0",
                 "quotas.requests_per_second",
