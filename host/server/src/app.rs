@@ -5,7 +5,7 @@
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -13,6 +13,7 @@ use caisson_access::{Access, AccessError, FirstAdmin, Principal, Quota};
 use caisson_alerts::Alerts;
 use caisson_audit::AuditLog;
 use caisson_inference::{Runtime, WorkerCommand};
+use caisson_monitoring::Monitoring;
 use caisson_predictions::Predictions;
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
@@ -24,8 +25,10 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::alerting;
-use crate::config::{Settings, file::ReadyPolicy};
+use crate::config::Settings;
+use crate::config::file::{LogFormat, ReadyPolicy};
 use crate::http::STREAMS_MAX;
+use crate::observe::Traces;
 use crate::performance::Evaluator;
 
 /// The variable with the first operator's key, for who doesn't want to read it from the first start's
@@ -60,6 +63,8 @@ pub(crate) struct App {
     pub(crate) truth: Truth,
     /// Tells how deployments do, by that.
     pub(crate) evaluator: Evaluator,
+    pub(crate) monitoring: Monitoring,
+    pub(crate) traces: Traces,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
     /// Reads Parquet files, in a process of its own.
@@ -71,6 +76,8 @@ pub(crate) struct App {
     pub(crate) ready: ReadyPolicy,
     /// Turns of streamed answers.
     pub(crate) streams: Arc<Semaphore>,
+    /// Bytes of blobs, as of the last sweep.
+    pub(crate) blob_bytes: AtomicU64,
     draining: AtomicBool,
     turns: Turns<TenantId>,
 }
@@ -87,12 +94,12 @@ impl App {
         let runtime = Runtime::load(&library)?;
         tracing::info!(library = %library.display(), version = runtime.version(), "ONNX Runtime");
         let data_dir = settings.data_dir.clone();
-        let store = tokio::task::spawn_blocking({
+        let (store, blob_bytes) = tokio::task::spawn_blocking({
             let (data_dir, options) = (data_dir.clone(), settings.store());
             move || {
                 let store = Store::open_with(&data_dir, &options)?;
-                store.sweep_orphans(ORPHAN_GRACE)?;
-                Ok::<_, caisson_store::StoreError>(store)
+                let swept = store.sweep_orphans(ORPHAN_GRACE)?;
+                Ok::<_, caisson_store::StoreError>((store, swept.kept_bytes))
             }
         })
         .await??;
@@ -134,6 +141,10 @@ impl App {
             let (access, store) = (access.clone(), store.clone());
             move |tenant, bytes| may_store(&access, &store, tenant, bytes)
         })?;
+        let monitoring = Monitoring::open(store.clone(), caisson_monitoring::Limits::default(), {
+            let (access, store) = (access.clone(), store.clone());
+            move |tenant, bytes| may_store(&access, &store, tenant, bytes)
+        })?;
         let serving = Serving::new(Parts {
             sandbox: sandbox.clone(),
             meters: Arc::clone(&meters),
@@ -143,6 +154,7 @@ impl App {
             deployments: deployments.clone(),
             vitals: Arc::default(),
             predictions: predictions.clone(),
+            monitoring: monitoring.clone(),
         });
         let truth = Truth::open(store.clone(), {
             let deployments = deployments.clone();
@@ -168,6 +180,8 @@ impl App {
             predictions,
             truth,
             evaluator: Evaluator::default(),
+            monitoring,
+            traces: Traces::start(&settings.tracing, settings.log_format == LogFormat::Json)?,
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
             parquet_worker: WorkerCommand::current_exe(["parquet-worker"])
@@ -176,6 +190,7 @@ impl App {
             uploads,
             ready: settings.ready,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            blob_bytes: AtomicU64::new(blob_bytes),
             draining: AtomicBool::new(false),
             turns: Turns::default(),
         };
@@ -207,13 +222,14 @@ impl App {
         Ok(())
     }
 
-    /// How much a tenant has, its logs of predictions and its labels included.
+    /// How much a tenant has, its logs of predictions, its labels and the windows of its answers included.
     pub(crate) async fn usage(&self, tenant: &TenantId) -> Result<Usage, RegistryError> {
         let (store, owner) = (self.store.clone(), tenant.clone());
         match tokio::task::spawn_blocking(move || caisson_registry::usage(&store, &owner)).await {
             Ok(usage) => usage.map(|mut usage| {
                 usage.stored_bytes += self.predictions.stored_bytes(tenant.as_str());
                 usage.stored_bytes += self.truth.stored_bytes(tenant.as_str());
+                usage.stored_bytes += self.monitoring.stored_bytes(tenant.as_str());
                 usage
             }),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -235,7 +251,7 @@ impl App {
             turns.tick().await;
             let store = self.store.clone();
             match tokio::task::spawn_blocking(move || store.sweep_orphans(ORPHAN_GRACE)).await {
-                Ok(Ok(_)) => {}
+                Ok(Ok(swept)) => self.blob_bytes.store(swept.kept_bytes, Ordering::Relaxed),
                 Ok(Err(error)) => tracing::error!(%error, "blobs that no record names can't be removed"),
                 Err(error) => tracing::error!(%error, "looking for blobs that no record names ended early"),
             }

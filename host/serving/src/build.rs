@@ -10,19 +10,23 @@ use std::time::Duration;
 
 use caisson_data::{Batch, DecodeLimits, Field, Schema, csv};
 use caisson_inference::{Binding, MissingPolicy, OutputSpec};
+use caisson_monitoring::quality::Quality;
 use caisson_registry::{BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, TenantId};
 use caisson_sandbox::{CALL_TIME_MAX, Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
 
 use crate::error::{Kind, ServingError};
 use crate::models::GrantedModels;
-use crate::monitor::{self, Fitted, Monitor};
+use crate::monitor::{self, Check, Fitted, Monitor};
 use crate::pipeline::{Core, ModelStage, Pipeline};
 use crate::plan::Plan;
 use crate::serving::Parts;
 use crate::spec::{
-    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, StageSpec, VersionSpec,
+    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, StageSpec,
+    VersionSpec,
 };
 use crate::stage::{PluginStage, configure_error};
+use crate::vitals::{Role, StageVitals};
+use crate::windows;
 
 /// A call of `fit` or `check` sees a whole window, not a request: seconds and hundreds of megabytes
 /// are right for it where they'd be wrong on the request path.
@@ -55,7 +59,7 @@ pub(crate) struct Built {
     pub(crate) pins: Pins,
     pub(crate) pipeline: Pipeline,
     pub(crate) monitors: Vec<Monitor>,
-    /// The model version whose baseline is the deployment's.
+    /// The model version whose baseline the deployment has.
     pub(crate) measured: Option<ModelRecord>,
     pub(crate) plan: Plan,
 }
@@ -87,12 +91,12 @@ pub(crate) async fn build(
     for (i, stage) in spec.validators.iter_mut().enumerate() {
         validators.push(
             builder
-                .plugin(&format!("validators[{i}]"), World::Validator, stage, &input, None)
+                .plugin(&format!("validators[{i}]"), Role::Validator, stage, &input, None)
                 .await?,
         );
     }
     let transforms = builder
-        .transforms("transforms", &mut spec.transforms, &input)
+        .transforms(("transforms", Role::Transform), &mut spec.transforms, &input)
         .await?;
     let features = Arc::clone(transforms.last().map_or(&input, PluginStage::output));
     let mut measured: Option<ModelRecord> = None;
@@ -108,13 +112,7 @@ pub(crate) async fn build(
         measured = records.into_iter().find(|r| r.baseline.is_some());
         let mut stage = predictor.stage();
         let built = builder
-            .plugin(
-                "predictor",
-                World::Predictor,
-                &mut stage,
-                &features,
-                Some(granted),
-            )
+            .plugin("predictor", Role::Predictor, &mut stage, &features, Some(granted))
             .await?;
         predictor.plugin = stage.plugin;
         Core::Predictor(Box::new(built))
@@ -127,7 +125,7 @@ pub(crate) async fn build(
         Core::Predictor(stage) => stage.output(),
     };
     let post = builder
-        .transforms("post", &mut spec.post, &Arc::clone(before_post))
+        .transforms(("post", Role::Post), &mut spec.post, &Arc::clone(before_post))
         .await?;
     let pipeline = Pipeline {
         input,
@@ -135,8 +133,7 @@ pub(crate) async fn build(
         transforms,
         core,
         post,
-        rejected: metrics::Counter::noop(),
-        warned: metrics::Counter::noop(),
+        vitals: None,
     };
     if let Some(log) = &spec.log {
         let checked = log.check_columns(pipeline.input(), pipeline.features(), pipeline.output());
@@ -144,6 +141,7 @@ pub(crate) async fn build(
     }
     check_truth(&spec, &pipeline)
         .map_err(|message| ServingError::new(Kind::Unprocessable, "ground-truth-columns", message))?;
+    windows::check(&spec, &pipeline)?;
     let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
     Ok(Built {
@@ -180,7 +178,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     async fn transforms(
         &mut self,
-        list: &str,
+        (list, role): (&str, Role),
         specs: &mut [StageSpec],
         input: &Arc<Schema>,
     ) -> Result<Vec<PluginStage>, ServingError> {
@@ -188,7 +186,7 @@ impl Builder<'_> {
         for (i, spec) in specs.iter_mut().enumerate() {
             let given = Arc::clone(stages.last().map_or(input, PluginStage::output));
             stages.push(
-                self.plugin(&format!("{list}[{i}]"), World::Transform, spec, &given, None)
+                self.plugin(&format!("{list}[{i}]"), role, spec, &given, None)
                     .await?,
             );
         }
@@ -199,11 +197,12 @@ impl Builder<'_> {
     async fn plugin(
         &mut self,
         place: &str,
-        world: World,
+        role: Role,
         spec: &mut StageSpec,
         input: &Arc<Schema>,
         graphs: Option<Arc<dyn Graphs>>,
     ) -> Result<PluginStage, ServingError> {
+        let world = world_of(role);
         let (pinned, record, component) = self.resolve_plugin(place, &spec.plugin).await?;
         let name: Arc<str> = format!("{place} {pinned}").into();
         spec.plugin = pinned;
@@ -248,7 +247,7 @@ impl Builder<'_> {
             .prepare(request)
             .await
             .map_err(|e| configure_error(&name, e))?;
-        Ok(PluginStage::new(name, record.digest.to_string(), stage))
+        Ok(PluginStage::new(name, record.digest.to_string(), stage, role))
     }
 
     async fn resolve_plugin(
@@ -347,7 +346,7 @@ impl Builder<'_> {
             .collect();
         let output = Schema::new(fields).map_err(|e| refuse(format!("kept columns and outputs: {e}")))?;
         Ok(ModelStage {
-            seconds: metrics::Histogram::noop(),
+            vitals: Arc::new(StageVitals::new(Arc::clone(&name), Role::Model)),
             name,
             digest: record.digest.to_string(),
             model,
@@ -385,7 +384,6 @@ impl Builder<'_> {
         if spec.monitors.is_empty() {
             return Ok(Vec::new());
         }
-        let (record, kept) = baseline_of(record)?;
         // Read when the first monitor needs it.
         let mut baseline: Option<Batch> = None;
         let mut monitors = Vec::with_capacity(spec.monitors.len());
@@ -393,32 +391,26 @@ impl Builder<'_> {
             let Some(mut monitor) = spec.monitors.get(i).cloned() else {
                 break;
             };
-            let mut stage = monitor.stage();
-            let schema = Arc::clone(pipeline.schema_of(monitor.on));
-            let prepared = self
-                .plugin(
-                    &format!("monitors[{i}]"),
-                    World::DriftCheck,
-                    &mut stage,
-                    &schema,
-                    None,
-                )
-                .await?;
-            monitor.plugin = stage.plugin;
-            let key = monitor::key(spec, &monitor, &prepared, pipeline, kept);
-            let taken_over = self.earlier.fitted.get(&key).cloned();
-            let new = taken_over.is_none();
-            let fitted = match taken_over {
-                Some(fitted) => fitted,
-                None => {
-                    let rows = match &baseline {
-                        Some(rows) => rows,
-                        None => baseline.insert(self.baseline(pipeline, record).await?),
-                    };
-                    Arc::new(monitor::fit(&monitor, key, &prepared, pipeline, rows).await?)
+            let check = self.check(i, &mut monitor, spec, pipeline).await?;
+            let (fitted, new) = match monitor.against.is_baseline() {
+                false => (None, false),
+                true => {
+                    let (record, kept) = baseline_of(record)?;
+                    let key = monitor::key(spec, &monitor, &check, pipeline, kept);
+                    match self.earlier.fitted.get(&key) {
+                        Some(fitted) => (Some(Arc::clone(fitted)), false),
+                        None => {
+                            let rows = match &baseline {
+                                Some(rows) => rows,
+                                None => baseline.insert(read_baseline(self.parts, pipeline, record).await?),
+                            };
+                            let fitted = monitor::fit(&monitor, key, &check, pipeline, rows).await?;
+                            (Some(Arc::new(fitted)), true)
+                        }
+                    }
                 }
             };
-            monitors.push(Monitor::new(&monitor, prepared, fitted, new));
+            monitors.push(Monitor::new(&monitor, check, fitted, new));
             if let Some(place) = spec.monitors.get_mut(i) {
                 *place = monitor;
             }
@@ -426,27 +418,59 @@ impl Builder<'_> {
         Ok(monitors)
     }
 
-    /// The baseline of the model version, in the deployment's input columns.
-    async fn baseline(&self, pipeline: &Pipeline, record: &ModelRecord) -> Result<Batch, ServingError> {
-        let (models, wanted) = (self.parts.models.clone(), record.clone());
-        let bytes = self.parts.blocking(move || models.baseline(&wanted)).await?;
-        let bytes = bytes.ok_or_else(|| no_baseline(record))?;
-        let limits = DecodeLimits {
-            rows_max: BASELINE_ROWS_MAX,
-            ..DecodeLimits::default()
+    /// What a monitor checks by; its plugin is pinned in its spec.
+    async fn check(
+        &mut self,
+        i: usize,
+        monitor: &mut MonitorSpec,
+        spec: &DeploymentSpec,
+        pipeline: &Pipeline,
+    ) -> Result<Check, ServingError> {
+        let (place, schema) = (
+            format!("monitors[{i}]"),
+            Arc::clone(pipeline.schema_of(monitor.on)),
+        );
+        let Some(mut stage) = monitor.stage() else {
+            let name: Arc<str> = format!("{place} {}", monitor.check_name()).into();
+            let private = windows::private(spec);
+            let quality = Quality::new(&monitor.config, &schema, &spec.monitoring.categorical, &private);
+            let quality = quality.map_err(|message| {
+                ServingError::new(Kind::Unprocessable, "config-schema", message).in_stage(name.as_ref())
+            })?;
+            return Ok(Check::Quality(name, Box::new(quality)));
         };
-        csv::decode_known(pipeline.input(), &bytes, &limits).map_err(|e| {
-            ServingError::new(
-                Kind::Unprocessable,
-                "baseline-mismatch",
-                format!(
-                    "the baseline of {}@{} is not in the deployment's input columns: {e}",
-                    record.name, record.version
-                ),
-            )
-            .at(e.row.map(|r| r as u64), e.column)
-        })
+        let prepared = self
+            .plugin(&place, Role::Monitor, &mut stage, &schema, None)
+            .await?;
+        monitor.plugin = Some(stage.plugin.clone());
+        Ok(Check::Plugin(stage.plugin, Box::new(prepared)))
     }
+}
+
+/// The baseline of a model version, in a deployment's input columns.
+pub(crate) async fn read_baseline(
+    parts: &Parts,
+    pipeline: &Pipeline,
+    record: &ModelRecord,
+) -> Result<Batch, ServingError> {
+    let (models, wanted) = (parts.models.clone(), record.clone());
+    let bytes = parts.blocking(move || models.baseline(&wanted)).await?;
+    let bytes = bytes.ok_or_else(|| no_baseline(record))?;
+    let limits = DecodeLimits {
+        rows_max: BASELINE_ROWS_MAX,
+        ..DecodeLimits::default()
+    };
+    csv::decode_known(pipeline.input(), &bytes, &limits).map_err(|e| {
+        ServingError::new(
+            Kind::Unprocessable,
+            "baseline-mismatch",
+            format!(
+                "the baseline of {}@{} is not in the deployment's input columns: {e}",
+                record.name, record.version
+            ),
+        )
+        .at(e.row.map(|r| r as u64), e.column)
+    })
 }
 
 /// The model version whose baseline monitors measure against, and where that is.
@@ -473,6 +497,17 @@ fn no_baseline(record: &ModelRecord) -> ServingError {
             record.name, record.version
         ),
     )
+}
+
+/// The world of the plugins that have a role.
+fn world_of(role: Role) -> World {
+    match role {
+        Role::Validator => World::Validator,
+        Role::Predictor => World::Predictor,
+        Role::Monitor => World::DriftCheck,
+        // A model is no plugin.
+        Role::Transform | Role::Post | Role::Model => World::Transform,
+    }
 }
 
 /// Defaults of the host for the world, with what the stage sets.

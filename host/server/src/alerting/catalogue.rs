@@ -5,6 +5,8 @@ use caisson_sandbox::DriftStatus;
 use caisson_serving::{MonitorDrift, Reading};
 use caisson_truth::Metric as Measured;
 
+use super::windows;
+
 /// The windows that rules choose from, the first unless they do. The longest is what deployments
 /// remember.
 pub(super) const WINDOWS: [Period; 3] = [Period::secs(300), Period::secs(60), Period::secs(900)];
@@ -133,8 +135,13 @@ pub(crate) fn catalogue() -> Catalogue {
     let verdicts = VERDICTS
         .iter()
         .map(|(name, title, unit, _)| Metric::new(name, title, Kind::Drift, *unit).with_param(MONITOR));
-    let whole = measures.chain(verdicts).map(Metric::without_segments);
-    Catalogue::new(whole.chain(performance()))
+    let measures = measures.map(Metric::without_segments);
+    Catalogue::new(
+        measures
+            .chain(verdicts)
+            .chain(windows::metrics())
+            .chain(performance()),
+    )
 }
 
 /// The value of a metric in a window; none where it can't be said, or isn't one of windows.

@@ -5,6 +5,7 @@
 mod catalogue;
 mod performance;
 mod round;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +68,7 @@ async fn evaluate(app: Arc<App>, interval: Duration, ended: impl Future<Output =
         }
         let app = Arc::clone(&app);
         let turn = spawn_blocking(move || {
-            round::run(&app.serving, &app.alerts, &app.truth, &mut seen);
+            round::run(&app, &mut seen);
             seen
         });
         seen = turn.await.unwrap_or_else(|error| {

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 use caisson_alerts::{Alerts, OBSERVATIONS_MAX, Observation, Period, Rule, Window};
 use caisson_registry::TenantId;
 use caisson_serving::{Reading, Revision, Serving};
-use caisson_truth::Truth;
 use jiff::Timestamp;
 
 use super::catalogue::{MONITOR, measure, verdicts};
+use super::windows;
+use crate::app::App;
 
 /// What was handed over before.
 #[derive(Debug, Default)]
@@ -28,7 +29,8 @@ struct SeenOf {
 }
 
 /// Evaluate the rules of all tenants that serve something.
-pub(super) fn run(serving: &Serving, alerts: &Alerts, truth: &Truth, seen: &mut Seen) {
+pub(super) fn run(app: &App, seen: &mut Seen) {
+    let (serving, monitoring, alerts, truth) = (&app.serving, &app.monitoring, &app.alerts, &app.truth);
     let now = Now::read();
     let mut tenants: BTreeMap<TenantId, Vec<Arc<Revision>>> = BTreeMap::new();
     for (tenant, revision) in serving.all() {
@@ -57,6 +59,10 @@ pub(super) fn run(serving: &Serving, alerts: &Alerts, truth: &Truth, seen: &mut 
         for revision in &revisions {
             found.extend(of_windows(&rules, window, revision, now));
             found.extend(super::performance::of(truth, &tenant, revision));
+            // Values are taken in once, by their times.
+            if let Some(newest) = monitoring.newest(tenant.as_str(), revision.name()) {
+                found.extend(windows::values(&rules, revision, &newest));
+            }
             if let Some((at, said)) = of_monitors(revision, of.drift.get(revision.name())) {
                 found.extend(said);
                 newest.push((revision.name().to_owned(), at));

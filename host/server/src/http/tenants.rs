@@ -142,6 +142,7 @@ pub(crate) async fn delete(
         tenant.clone(),
     );
     let (predictions, truth) = (context.app.predictions.clone(), context.app.truth.clone());
+    let monitoring = context.app.monitoring.clone();
     blocking(move || {
         access.delete_tenant(&gone, || {
             let usage = caisson_registry::usage(&store, &gone)?;
@@ -160,7 +161,10 @@ pub(crate) async fn delete(
         caisson_registry::forget(&store, &gone)?;
         alerts.forget(gone.as_str())?;
         predictions.forget(gone.as_str()).map_err(ApiError::internal)?;
-        Ok::<_, ApiError>(truth.forget(gone.as_str())?)
+        truth.forget(gone.as_str())?;
+        monitoring
+            .forget_tenant(gone.as_str())
+            .map_err(ApiError::internal)
     })
     .await??;
     let body = Deleted {
