@@ -16,10 +16,9 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, 
 use arrow_schema::{ArrowError, Field as ArrowField, Schema as ArrowSchema};
 use caisson_data::{Batch, BatchError};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 
+use crate::read::writer_properties;
 use crate::redact::{Key, columns};
 use crate::spec::LogSpec;
 use crate::{Answer, LogError};
@@ -38,9 +37,7 @@ pub(crate) fn encode(
     spec: &LogSpec,
     key: &Key,
 ) -> Result<Vec<u8>, LogError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
+    let properties = writer_properties();
     let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
     let mut rest = answers;
     while !rest.is_empty() {

@@ -212,7 +212,8 @@ impl LogSpec {
         }
     }
 
-    pub(crate) fn flush_every(&self) -> Duration {
+    /// How long a row may wait in memory.
+    pub fn flush_every(&self) -> Duration {
         Duration::from_secs(self.flush_seconds.unwrap_or(FLUSH_SECONDS).into())
     }
 

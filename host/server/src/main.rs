@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod grpc;
 mod http;
+mod performance;
 
 use std::process::ExitCode;
 

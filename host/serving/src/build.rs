@@ -35,7 +35,7 @@ const MONITOR_MEMORY_MIB: u64 = 512;
 /// caller has given up by then.
 pub(crate) const MODEL_DEADLINE: Duration = Duration::from_secs(10);
 /// Rows of a baseline. Sketches converge long before; more would only lengthen every deploy.
-const BASELINE_ROWS_MAX: usize = 1_000_000;
+pub(crate) const BASELINE_ROWS_MAX: usize = 1_000_000;
 /// Errors of one config that are reported together.
 const CONFIG_ERRORS_MAX: usize = 10;
 
@@ -58,7 +58,7 @@ pub(crate) struct Built {
     pub(crate) pins: Pins,
     pub(crate) pipeline: Pipeline,
     pub(crate) monitors: Vec<Monitor>,
-    /// The model version whose baseline the deployment has.
+    /// The model version whose baseline is the deployment's.
     pub(crate) measured: Option<ModelRecord>,
     pub(crate) plan: Plan,
 }
@@ -145,6 +145,8 @@ pub(crate) async fn build(
         let checked = log.check_columns(pipeline.input(), pipeline.features(), pipeline.output());
         checked.map_err(|message| ServingError::new(Kind::Unprocessable, "log-columns", message))?;
     }
+    check_truth(&spec, &pipeline)
+        .map_err(|message| ServingError::new(Kind::Unprocessable, "ground-truth-columns", message))?;
     windows::check(&spec, &pipeline)?;
     let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
@@ -156,6 +158,18 @@ pub(crate) async fn build(
         measured,
         plan,
     })
+}
+
+/// Can labels be joined with what is logged, and performance be told by it?
+fn check_truth(spec: &DeploymentSpec, pipeline: &Pipeline) -> Result<(), String> {
+    let (truth, log) = (spec.ground_truth.as_ref(), spec.log.as_ref());
+    if let Some(truth) = truth {
+        truth.check_columns(log, pipeline.input())?;
+    }
+    match &spec.performance {
+        None => Ok(()),
+        Some(performance) => performance.check_columns(truth, log, pipeline.input(), pipeline.output()),
+    }
 }
 
 struct Builder<'a> {

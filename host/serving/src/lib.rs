@@ -10,6 +10,7 @@
 //! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
 
 mod answers;
+mod baseline;
 mod batching;
 mod build;
 mod call;
@@ -33,6 +34,7 @@ mod vitals;
 mod windows;
 
 pub use answers::CacheSpec;
+pub use baseline::LabelledBaseline;
 pub use batching::{BatchingSpec, QueueSpec};
 pub use call::CallOptions;
 pub use error::{Fault, Kind, ServingError};

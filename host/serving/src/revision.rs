@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use caisson_data::{Batch, Schema};
-use caisson_registry::{Origin, RevisionRecord, TenantId};
+use caisson_registry::{ModelRecord, Origin, RevisionRecord, TenantId};
 use caisson_sandbox::{Meter, Sandbox};
 
 use crate::answers::Answers;
@@ -37,10 +37,11 @@ pub struct Revision {
     answers: Option<Answers>,
     logging: Option<Logging>,
     pub(crate) monitors: Arc<Vec<Monitor>>,
+    pub(crate) measured: Option<ModelRecord>,
     windows: Option<Windows>,
     plan: Plan,
-    sandbox: Sandbox,
-    meter: Arc<Meter>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) meter: Arc<Meter>,
     requests: metrics::Counter,
     failures: metrics::Counter,
     rows: metrics::Counter,
@@ -97,7 +98,7 @@ impl Revision {
             pipeline: &pipeline,
             monitors: &monitors,
         };
-        let windows = Windows::start(parts, live, measured);
+        let windows = Windows::start(parts, live, measured.as_ref());
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
@@ -114,6 +115,7 @@ impl Revision {
             answers,
             logging,
             monitors,
+            measured,
             windows,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),

@@ -25,6 +25,13 @@
 //!   max_batch_size: 64
 //! log:
 //!   sample: 0.1
+//! ground_truth:
+//!   label: {name: bought, type: int64}
+//! performance:
+//!   task: binary
+//!   scores: [probability]
+//!   positive: 1
+//!   window: {seconds: 86400}
 //! ```
 //!
 //! Unknown keys are errors everywhere: a misspelt limit must not be a limit that isn't there.
@@ -37,6 +44,7 @@ use caisson_monitoring::spec::{
 };
 use caisson_predictions::LogSpec;
 use caisson_registry::NAME_PATTERN;
+use caisson_truth::{GroundTruthSpec, PerformanceSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +106,12 @@ pub struct DeploymentSpec {
     /// What is logged of requests and answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpec>,
+    /// What came true of predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground_truth: Option<GroundTruthSpec>,
+    /// How well the deployment does, by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<PerformanceSpec>,
 }
 
 /// One plugin in the pipeline.
@@ -469,6 +483,10 @@ impl DeploymentSpec {
             .as_ref()
             .map_or(Ok(()), LogSpec::check)
             .map_err(SpecError)?;
+        let truth = self.ground_truth.as_ref().map_or(Ok(()), GroundTruthSpec::check);
+        truth.map_err(SpecError)?;
+        let performance = self.performance.as_ref().map_or(Ok(()), PerformanceSpec::check);
+        performance.map_err(SpecError)?;
         self.batching.check(self.predictor.is_some()).map_err(SpecError)?;
         if self.monitors.len() > MONITORS_MAX {
             return fail(format!(

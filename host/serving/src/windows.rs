@@ -132,7 +132,7 @@ pub(crate) async fn forget(parts: &Parts, tenant: &TenantId, name: &str) {
 
 impl Windows {
     /// Gather from now on; none where the deployment's file says so.
-    pub(crate) fn start(parts: &Parts, live: Live<'_>, measured: Option<ModelRecord>) -> Option<Self> {
+    pub(crate) fn start(parts: &Parts, live: Live<'_>, measured: Option<&ModelRecord>) -> Option<Self> {
         // Revisions are made on the runtime's threads.
         let runtime = Handle::try_current().ok()?;
         let Live {
@@ -164,7 +164,7 @@ impl Windows {
         if !is_on {
             return None;
         }
-        if let Some(measured) = measured.filter(|record| record.baseline.is_some()) {
+        if let Some(measured) = measured.filter(|record| record.baseline.is_some()).cloned() {
             let (parts, checker, tap) = (parts.clone(), Arc::clone(&checker), Arc::downgrade(&tap));
             runtime.spawn(async move {
                 if let Err(error) = baseline(&parts, &checker, &measured, &tap).await {

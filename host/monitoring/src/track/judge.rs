@@ -107,7 +107,9 @@ impl Track {
 
     /// Do so many windows wait for their checks that rows should wait, too?
     pub(super) fn has_unchecked(&self) -> bool {
-        self.streams.iter().any(|stream| stream.unchecked.len() >= UNCHECKED_MAX)
+        self.streams
+            .iter()
+            .any(|stream| stream.unchecked.len() >= UNCHECKED_MAX)
     }
 
     /// What there is to ask about a window.

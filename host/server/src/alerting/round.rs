@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use caisson_alerts::{Alerts, OBSERVATIONS_MAX, Observation, Period, Rule, Window};
-use caisson_monitoring::Monitoring;
 use caisson_registry::TenantId;
 use caisson_serving::{Reading, Revision, Serving};
 use jiff::Timestamp;
 
 use super::catalogue::{MONITOR, measure, verdicts};
 use super::windows;
+use crate::app::App;
 
 /// What was handed over before.
 #[derive(Debug, Default)]
@@ -29,7 +29,8 @@ struct SeenOf {
 }
 
 /// Evaluate the rules of all tenants that serve something.
-pub(super) fn run(serving: &Serving, monitoring: &Monitoring, alerts: &Alerts, seen: &mut Seen) {
+pub(super) fn run(app: &App, seen: &mut Seen) {
+    let (serving, alerts) = (&app.serving, &app.alerts);
     let now = Now::read();
     let mut tenants: BTreeMap<TenantId, Vec<Arc<Revision>>> = BTreeMap::new();
     for (tenant, revision) in serving.all() {
@@ -58,9 +59,10 @@ pub(super) fn run(serving: &Serving, monitoring: &Monitoring, alerts: &Alerts, s
         for revision in &revisions {
             found.extend(of_windows(&rules, window, revision, now));
             // Values are taken in once, by their times.
-            if let Some(newest) = monitoring.newest(tenant.as_str(), revision.name()) {
+            if let Some(newest) = app.monitoring.newest(tenant.as_str(), revision.name()) {
                 found.extend(windows::values(&rules, revision, &newest));
             }
+            found.extend(super::performance::of(&app.truth, &tenant, revision));
             if let Some((at, said)) = of_monitors(revision, of.drift.get(revision.name())) {
                 found.extend(said);
                 newest.push((revision.name().to_owned(), at));

@@ -27,6 +27,7 @@ mod remote;
 pub(crate) mod serve;
 mod signing;
 mod tenant;
+mod truth;
 mod windows;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +53,8 @@ Examples:
   caisson drift churn                                  see what monitors said of live answers
   caisson drift churn --file this-month.csv            compare data with the baseline
   caisson statistics churn                             see what is sent and answered, in numbers
+  caisson feedback churn labels.csv                    say what came true
+  caisson performance churn                            how good the predictions were
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
   caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
@@ -86,6 +89,12 @@ enum Command {
     Drift(predict::DriftArgs),
     /// What is sent to a deployment and answered, in numbers.
     Statistics(windows::StatisticsArgs),
+    /// What was sent to a deployment and answered, from its prediction log.
+    Predictions(truth::PredictionsArgs),
+    /// Say what came true of a deployment's predictions.
+    Feedback(truth::FeedbackArgs),
+    /// How a deployment did, window by window.
+    Performance(truth::PerformanceArgs),
     /// Make, list, suspend and delete tenants; their quotas, settings and usage.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -134,6 +143,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
         Command::Statistics(args) => windows::statistics(&args).map(done),
+        Command::Predictions(args) => truth::predictions(&args).map(done),
+        Command::Feedback(args) => truth::feedback(&args),
+        Command::Performance(args) => truth::performance(&args),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
         Command::Key(command) => key::run(command).map(done),

@@ -20,6 +20,7 @@ use crate::config::file::LogFormat;
 use crate::config::{ServerFlags, Settings};
 use crate::grpc;
 use crate::http::{self, listener};
+use crate::performance;
 
 /// Seconds; the buckets of every latency histogram. From a single sandboxed call (tens of
 /// microseconds) to the longest deadline.
@@ -81,6 +82,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         });
         let sweeping = tokio::spawn(Arc::clone(&app).sweep());
         let alerting = Alerting::start(&app, settings.alerts.interval);
+        let evaluating = performance::Worker::start(&app, settings.performance_interval);
         let context = http::Context::new(Arc::clone(&app), metrics);
         let message_bytes = settings.grpc_message_bytes;
         let grpc_router = grpc::router(&context, message_bytes)?;
@@ -113,14 +115,16 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         loading.abort();
         sweeping.abort();
         alerting.stop().await;
-        let predictions = app.predictions.clone();
-        tokio::task::spawn_blocking(move || predictions.close())
-            .await
-            .context("writing the last of the prediction log")?;
+        evaluating.stop(&app).await;
+        let (predictions, truth) = (app.predictions.clone(), app.truth.clone());
         let monitoring = app.monitoring.clone();
-        tokio::task::spawn_blocking(move || monitoring.close())
-            .await
-            .context("saving the windows in progress")?;
+        tokio::task::spawn_blocking(move || {
+            predictions.close();
+            truth.close();
+            monitoring.close();
+        })
+        .await
+        .context("writing the last of the prediction log and of the windows in progress")?;
         tracing::info!("stopped");
         Ok(())
     })

@@ -26,6 +26,7 @@ mod policies;
 mod predict;
 mod stream;
 mod tenants;
+mod truth;
 mod unread;
 mod windows;
 
@@ -190,6 +191,15 @@ pub(crate) fn routes() -> Vec<Route> {
         }
         "/v1/deployments/{name}/statistics" { get On(A::DeploymentRead) => windows::statistics }
         "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
+        "/v1/deployments/{name}/predictions" { get On(A::DeploymentReadPredictions) => logged::predictions }
+        "/v1/deployments/{name}/feedback" {
+            get On(A::DeploymentRead) => truth::labels,
+            post On(A::DeploymentFeedback) => truth::feedback,
+        }
+        "/v1/deployments/{name}/performance" {
+            get On(A::DeploymentRead) => truth::performance,
+            post On(A::DeploymentEvaluate) => truth::evaluate,
+        }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
         "/v1/alert-rules" { get On(A::AlertRead) => alerts::rules, put On(A::AlertConfigure) => alerts::put_rules }
         "/v1/alert-rules-schema.json" { get Public => alerts::schema }
@@ -455,8 +465,6 @@ mod tests {
             "model:reject",
             "model:archive",
             "metrics:read",
-            // Ground truth: not there yet.
-            "deployment:feedback",
         ];
         for action in Action::ALL {
             let name = action.as_str();

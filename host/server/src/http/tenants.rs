@@ -141,7 +141,8 @@ pub(crate) async fn delete(
         context.app.alerts.clone(),
         tenant.clone(),
     );
-    let (predictions, monitoring) = (context.app.predictions.clone(), context.app.monitoring.clone());
+    let (predictions, truth) = (context.app.predictions.clone(), context.app.truth.clone());
+    let monitoring = context.app.monitoring.clone();
     blocking(move || {
         access.delete_tenant(&gone, || {
             let usage = caisson_registry::usage(&store, &gone)?;
@@ -162,7 +163,8 @@ pub(crate) async fn delete(
         predictions.forget(gone.as_str()).map_err(ApiError::internal)?;
         monitoring
             .forget_tenant(gone.as_str())
-            .map_err(ApiError::internal)
+            .map_err(ApiError::internal)?;
+        Ok::<_, ApiError>(truth.forget(gone.as_str())?)
     })
     .await??;
     let body = Deleted {

@@ -31,7 +31,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use caisson_data::Batch;
+use caisson_data::{Batch, Schema};
 use caisson_serving::{Revision, Ticket};
 use futures_util::{StreamExt as _, stream};
 use http_body::Frame;
@@ -46,7 +46,8 @@ use chunks::Chunks;
 pub(crate) use form::Form;
 pub(crate) use parquet::worker_main as parquet_worker_main;
 use sink::Sink;
-use source::{Schemas, Source};
+use source::Schemas;
+pub(super) use source::Source;
 
 /// Parts that are answered at the same time: one runs while another is decoded or waits for a model.
 const PARTS_AT_ONCE: usize = 2;
@@ -76,6 +77,35 @@ pub(crate) fn whole(form: Form, revision: &Revision, batch: Batch) -> Result<Res
     Ok(response(form, revision, Body::from(bytes)))
 }
 
+/// The rows of a body, in parts; `output` is what is made of each.
+///
+/// # Errors
+///
+/// A Parquet file that is too large, or breaks off; a form that isn't streamed.
+pub(super) async fn source(
+    context: &Context,
+    caller: &Caller,
+    form: Form,
+    (input, output): (&Arc<Schema>, &Arc<Schema>),
+    headers: &HeaderMap,
+    request: Body,
+) -> Result<Source, ApiError> {
+    let schemas = Schemas { input, output };
+    Ok(match form {
+        Form::Ndjson => Source::ndjson(Chunks::Body(request), schemas),
+        Form::Csv => Source::csv(Chunks::Body(request), schemas),
+        Form::Arrow => Source::arrow(Chunks::Body(request), schemas),
+        Form::Parquet => {
+            let limit = upload_limit(caller.principal().tenant(), parquet::FILE_BYTES_MAX);
+            body::check_announced(headers, limit)?;
+            let file = parquet::spool(request, &context.app.uploads, limit).await?;
+            let reading = parquet::Reading::start(&context.app.parquet_worker, file)?;
+            Source::arrow(Chunks::File(Box::new(reading)), schemas)
+        }
+        Form::Json => return Err(ApiError::internal("rows JSON isn't streamed")),
+    })
+}
+
 /// Answer a stream.
 ///
 /// # Errors
@@ -91,23 +121,8 @@ pub(crate) async fn respond(
     request: Body,
 ) -> Result<Response, ApiError> {
     let sink = Sink::new(to, revision.output(), revision.number())?;
-    let schemas = Schemas {
-        input: revision.input(),
-        output: revision.output(),
-    };
-    let source = match from {
-        Form::Ndjson => Source::ndjson(Chunks::Body(request), schemas),
-        Form::Csv => Source::csv(Chunks::Body(request), schemas),
-        Form::Arrow => Source::arrow(Chunks::Body(request), schemas),
-        Form::Parquet => {
-            let limit = upload_limit(caller.principal().tenant(), parquet::FILE_BYTES_MAX);
-            body::check_announced(headers, limit)?;
-            let file = parquet::spool(request, &context.app.uploads, limit).await?;
-            let reading = parquet::Reading::start(&context.app.parquet_worker, file)?;
-            Source::arrow(Chunks::File(Box::new(reading)), schemas)
-        }
-        Form::Json => return Err(ApiError::internal("rows JSON isn't streamed")),
-    };
+    let schemas = (revision.input(), revision.output());
+    let source = source(&context, &caller, from, schemas, headers, request).await?;
     let counters = Counters::new(caller.tenant().as_str(), &name);
     let answerer = Answerer {
         context,
