@@ -5,11 +5,15 @@
 
 use std::hint::black_box;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use caisson_data::{Batch, BatchBuilder, DataType, Field, Schema};
 use caisson_monitoring::{Checks, Done, Item, Limits, Monitoring, Plan};
 use caisson_store::Store;
-use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+
+/// Rows that wait together: those of a twentieth of a second at 20,000 a second.
+const ROWS_AT_ONCE: usize = 1000;
 
 struct Nothing;
 
@@ -44,13 +48,7 @@ fn plan(input: &Batch, output: &Batch) -> Plan {
 fn record(c: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    // Everything has room, so that no drop is measured.
-    let limits = Limits {
-        buffer_bytes: 8 << 30,
-        tenant_bytes: 8 << 30,
-        answers: usize::MAX,
-    };
-    let monitoring = Monitoring::open(store, limits, |_, _| true).unwrap();
+    let monitoring = Monitoring::open(store, Limits::default(), |_, _| true).unwrap();
     let checks: Arc<dyn Checks> = Arc::new(Nothing);
     let mut group = c.benchmark_group("monitoring/record");
     for rows in [1, 64, 1000] {
@@ -63,15 +61,24 @@ fn record(c: &mut Criterion) {
             Arc::downgrade(&checks),
             Arc::default(),
         );
+        let at_once = (ROWS_AT_ONCE / rows) as u64;
         group.bench_with_input(BenchmarkId::from_parameter(rows), &rows, |b, _| {
-            b.iter_batched(
-                || (),
-                |()| {
-                    let taken = tap.take(black_box(&input)).unwrap();
-                    tap.answered(taken, black_box(&output));
-                },
-                BatchSize::SmallInput,
-            );
+            b.iter_custom(|iterations| {
+                let (mut left, mut took) = (iterations, Duration::ZERO);
+                while left > 0 {
+                    let now = left.min(at_once);
+                    let start = Instant::now();
+                    for _ in 0..now {
+                        let taken = tap.take(black_box(&input)).unwrap();
+                        tap.answered(taken, black_box(&output));
+                    }
+                    took += start.elapsed();
+                    left -= now;
+                    // What waits is gathered meanwhile, as it is between requests.
+                    monitoring.flush().unwrap();
+                }
+                took
+            });
         });
         assert_eq!(monitoring.counts("t", &name).1.memory, 0, "drops were measured");
         // Its rows aren't gathered while others are measured.
