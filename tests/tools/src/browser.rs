@@ -166,7 +166,6 @@ impl Browser {
                 "--disable-default-apps",
                 "--disable-extensions",
                 "--disable-sync",
-                "--disable-features=NetworkTimeServiceQuerying",
                 "--host-resolver-rules=MAP * ~NOTFOUND",
                 "--enable-logging=stderr",
             ])
@@ -190,17 +189,45 @@ fn address(page: &Path) -> Result<String> {
     Ok(format!("file://{}", page.display()))
 }
 
-/// The addresses in a log of the network that are none of the file system or of the browser itself.
+/// The addresses in a log of the network that a page asked for. The browser asks for some of its own, which
+/// have no page as their origin.
 fn requests(net_log: &Path) -> Result<Vec<String>> {
+    const BROWSER: &str = "not an origin";
     let log: Value = serde_json::from_slice(&std::fs::read(net_log)?).context("the log of the network")?;
     let events = log.get("events").and_then(Value::as_array).context("no events")?;
-    let addresses = events
-        .iter()
-        .filter_map(|event| event.pointer("/params/url")?.as_str());
-    let foreign = addresses.filter(|address| {
-        !["file:", "data:", "chrome:", "about:", "blob:", "devtools:"]
-            .iter()
-            .any(|own| address.starts_with(own))
+    let asked = events.iter().filter_map(|event| {
+        let origin = event.pointer("/params/initiator")?.as_str()?;
+        let address = event.pointer("/params/url")?.as_str()?;
+        let local = address.starts_with("file:") || address.starts_with("data:");
+        (origin != BROWSER && !local).then(|| address.to_owned())
     });
-    Ok(foreign.map(str::to_owned).collect())
+    Ok(asked.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_does_is_seen() {
+        let Some(browser) = find().unwrap() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("page.html");
+        let text = "<title>t</title><img src=\"http://example.invalid/x.png\">\
+                    <script>console.error('a complaint')</script><p onclick=\"x()\">text</p>\
+                    <svg width=\"40\" height=\"20\"></svg><div style=\"width: 5000px\">wide</div>";
+        std::fs::write(&page, text).unwrap();
+        let seen = browser.look(&page, (800, 600)).unwrap();
+        assert_eq!(seen.requests, ["http://example.invalid/x.png"]);
+        assert!(
+            seen.console.iter().any(|line| line.contains("a complaint")),
+            "{seen:?}"
+        );
+        assert_eq!(seen.active.len(), 3, "{:?}", seen.active);
+        assert_eq!(
+            (seen.title.as_str(), seen.charts.as_slice()),
+            ("t", &[(40.0, 20.0)][..])
+        );
+        assert!(seen.overflow > 4000.0 && seen.text.contains("wide"));
+    }
 }
