@@ -9,7 +9,7 @@ use caisson_metrics::catalogue::{self, Kind};
 use serde_json::json;
 
 use crate::harness::{Keyed, Server, guest, one_column, plugin, root};
-use crate::prediction_log::{python, run};
+use crate::python::{python, run};
 
 /// Prometheus's own checker. Where it isn't installed, what it checks isn't checked, unless
 /// `CAISSON_NEED_PROMTOOL` says that it has to be.
@@ -107,7 +107,9 @@ fn promtool_and_openmetrics_parsers_read_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &open).unwrap();
     let stdin = Stdio::from(file.reopen().unwrap());
-    let families = run(Command::new(python()).args(["-c", program]).stdin(stdin));
+    let families = run(Command::new(python("duckdb", "requirements.txt"))
+        .args(["-c", program])
+        .stdin(stdin));
     let families: usize = String::from_utf8(families).unwrap().trim().parse().unwrap();
     assert!(families > 40, "{families}");
 }

@@ -1,13 +1,14 @@
 //! The prediction log: what was answered is in Parquet files that others read, and nobody else's is.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Keyed, Server, cdnow, one_column, plugin, root};
+use crate::harness::{Keyed, Server, cdnow, one_column, plugin};
+use crate::python::{python, run};
 
 /// A deployment of one column that clips at ten, with this log.
 fn clip(log: Value) -> Value {
@@ -17,49 +18,6 @@ fn clip(log: Value) -> Value {
     );
     spec["log"] = log;
     spec
-}
-
-/// Python with what `requirements.txt` names; installed where it isn't yet, by one process at a time.
-pub fn python() -> PathBuf {
-    let requirements = root().join("tests/e2e/requirements.txt");
-    let text = fs::read(&requirements).unwrap();
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(tmp).unwrap();
-    let lock = File::create(tmp.join("duckdb.lock")).unwrap();
-    lock.lock().unwrap();
-    let venv = tmp.join("duckdb");
-    // What is installed, written last.
-    let done = venv.join("installed.txt");
-    if fs::read(&done).is_ok_and(|installed| installed == text) {
-        return venv.join("bin/python");
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-    run(Command::new(venv.join("bin/python"))
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ])
-        .arg(&requirements));
-    fs::write(done, text).unwrap();
-    venv.join("bin/python")
-}
-
-pub fn run(command: &mut Command) -> Vec<u8> {
-    let need = "these tests need python3 with venv and pip, and a package index";
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{need}: {:?}: {e}", command.get_program()));
-    assert!(
-        output.status.success(),
-        "{need}: {command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.stdout
 }
 
 /// The rows that DuckDB gives for a query on the files of a tenant, `FILES` in the query.
@@ -72,7 +30,8 @@ fn duckdb(data: &Path, tenant: &str, query: &str) -> Vec<Value> {
     let program = "import duckdb, json, sys\n\
                    found = duckdb.sql(sys.argv[1])\n\
                    print(json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()]))";
-    let rows = run(Command::new(python()).args(["-c", program, &query.replace("FILES", &files)]));
+    let python = python("duckdb", "requirements.txt");
+    let rows = run(Command::new(python).args(["-c", program, &query.replace("FILES", &files)]));
     serde_json::from_slice(&rows).unwrap()
 }
 

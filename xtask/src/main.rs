@@ -86,6 +86,14 @@ fn main() -> ExitCode {
             options.program = program;
             compare::run(&options)
         }),
+        Command::CompareDrift {
+            wasm,
+            program: named,
+            mut options,
+        } => program(wasm, named).and_then(|program| {
+            options.program = program;
+            compare::drift::run(&options)
+        }),
         Command::Soak {
             wasm,
             program: named,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The unit of CPU times in `/proc`, which the kernel's interface fixes at 100 a second.
 const TICK: Duration = Duration::from_millis(10);
@@ -35,6 +36,45 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
         private: bytes("Anonymous:")?,
         proportional: bytes("Pss:")?,
     })
+}
+
+/// The cores that this process may run on in two halves, as `taskset` takes them; of one core, it twice.
+pub(crate) fn halves() -> Result<(String, String)> {
+    let text = fs::read_to_string("/proc/self/status")?;
+    let mut lists = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let list = lists
+        .next()
+        .context("/proc/self/status has no Cpus_allowed_list")?;
+    let cores = cores(list.trim())?;
+    let (first, second) = cores.split_at(cores.len().div_ceil(2));
+    let list = |cores: &[u32]| cores.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let second = if second.is_empty() { first } else { second };
+    Ok((list(first), list(second)))
+}
+
+/// The numbers in `0-3,8`.
+fn cores(list: &str) -> Result<Vec<u32>> {
+    let mut cores = Vec::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        cores.extend(first.parse::<u32>()?..=last.parse()?);
+    }
+    Ok(cores)
+}
+
+/// Keep a process, with all threads that it has, on these cores.
+pub(crate) fn pin(pid: u32, cores: &str) -> Result<()> {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--all-tasks", "--cpu-list", "--pid", cores, &pid.to_string()]);
+    let output = taskset.output().context("running taskset (util-linux)")?;
+    ensure!(
+        output.status.success(),
+        "taskset: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
 }
 
 /// The fields of a `/proc/PID/stat` from the third on: the second, the program's name, may hold spaces.

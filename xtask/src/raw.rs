@@ -10,6 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 const READ_MAX: Duration = Duration::from_secs(30);
 /// The largest answer read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// The largest line of a head.
+const LINE_BYTES_MAX: usize = 8 << 10;
+/// Lines of a head at most.
+const LINES_MAX: usize = 100;
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// One connection.
 pub(crate) struct Connection(BufReader<TcpStream>);
@@ -43,6 +48,24 @@ impl Connection {
     }
 }
 
+impl Reply {
+    /// The reply that these bytes are, once all of it is there.
+    ///
+    /// # Errors
+    ///
+    /// A head that is none.
+    pub(crate) fn whole(bytes: &[u8]) -> Result<Option<Self>> {
+        let mut rest = bytes;
+        let ended = bytes.windows(HEAD_END.len()).any(|part| part == HEAD_END);
+        if !ended {
+            ensure!(bytes.len() <= LINES_MAX * LINE_BYTES_MAX, "a head without an end");
+            return Ok(None);
+        }
+        let head = Head::read(&mut rest)?;
+        Ok(rest.get(..head.length).map(|body| head.with(body.to_vec())))
+    }
+}
+
 /// A request as it goes over the wire.
 pub(crate) fn post(path: &str, headers: &[(&'static str, String)], body: &[u8]) -> Vec<u8> {
     let mut head = format!(
@@ -55,43 +78,64 @@ pub(crate) fn post(path: &str, headers: &[(&'static str, String)], body: &[u8]) 
     [head.as_bytes(), b"\r\n", body].concat()
 }
 
-fn read_reply(from: &mut impl std::io::BufRead) -> Result<Reply> {
-    /// Of one line of the head, and lines of it.
-    const LINE_BYTES_MAX: u64 = 8 << 10;
-    const LINES_MAX: usize = 100;
-    let mut next_line = || -> Result<String> {
-        let mut line = String::new();
-        from.by_ref().take(LINE_BYTES_MAX).read_line(&mut line)?;
-        ensure!(line.ends_with('\n'), "the answer ends within its head");
-        Ok(line.trim_end().to_owned())
-    };
-    let first = next_line()?;
-    let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let status = status.with_context(|| format!("no status line: {first}"))?;
-    let (mut length, mut retry_after, mut closes) = (None, false, false);
-    for _ in 0..LINES_MAX {
-        let line = next_line()?;
-        let Some((name, value)) = line.split_once(':') else {
-            ensure!(line.is_empty(), "no header: {line}");
-            let length = length.context("an answer of no known length")?;
-            ensure!(length <= ANSWER_BYTES_MAX, "an answer of {length} bytes");
-            let mut body = vec![0; length];
-            from.read_exact(&mut body)?;
-            return Ok(Reply {
-                status,
-                retry_after,
-                closes,
-                body,
-            });
+/// What comes before the body.
+struct Head {
+    status: u16,
+    length: usize,
+    retry_after: bool,
+    closes: bool,
+}
+
+impl Head {
+    fn read(from: &mut impl std::io::BufRead) -> Result<Self> {
+        let mut next_line = || -> Result<String> {
+            let mut line = String::new();
+            from.by_ref().take(LINE_BYTES_MAX as u64).read_line(&mut line)?;
+            ensure!(line.ends_with('\n'), "the answer ends within its head");
+            Ok(line.trim_end().to_owned())
         };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = Some(value.trim().parse::<usize>()?),
-            "retry-after" => retry_after = true,
-            "connection" => closes = value.trim().eq_ignore_ascii_case("close"),
-            _ => {}
+        let first = next_line()?;
+        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.with_context(|| format!("no status line: {first}"))?;
+        let (mut length, mut retry_after, mut closes) = (None, false, false);
+        for _ in 0..LINES_MAX {
+            let line = next_line()?;
+            let Some((name, value)) = line.split_once(':') else {
+                ensure!(line.is_empty(), "no header: {line}");
+                let length = length.context("an answer of no known length")?;
+                ensure!(length <= ANSWER_BYTES_MAX, "an answer of {length} bytes");
+                return Ok(Self {
+                    status,
+                    length,
+                    retry_after,
+                    closes,
+                });
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = Some(value.trim().parse::<usize>()?),
+                "retry-after" => retry_after = true,
+                "connection" => closes = value.trim().eq_ignore_ascii_case("close"),
+                _ => {}
+            }
+        }
+        anyhow::bail!("the head has more than {LINES_MAX} lines")
+    }
+
+    fn with(self, body: Vec<u8>) -> Reply {
+        Reply {
+            status: self.status,
+            retry_after: self.retry_after,
+            closes: self.closes,
+            body,
         }
     }
-    anyhow::bail!("the head has more than {LINES_MAX} lines")
+}
+
+fn read_reply(from: &mut impl std::io::BufRead) -> Result<Reply> {
+    let head = Head::read(from)?;
+    let mut body = vec![0; head.length];
+    from.read_exact(&mut body)?;
+    Ok(head.with(body))
 }
 
 #[cfg(test)]
@@ -119,6 +163,16 @@ mod tests {
                 .unwrap()
                 .closes
         );
+    }
+
+    #[test]
+    fn a_reply_is_whole_once_its_last_byte_is_there() {
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+        for end in 0..bytes.len() {
+            assert_eq!(Reply::whole(&bytes[..end]).unwrap(), None, "{end}");
+        }
+        assert_eq!(Reply::whole(bytes).unwrap().unwrap().body, b"body");
+        assert!(Reply::whole(b"nonsense\r\n\r\n").is_err());
     }
 
     #[test]

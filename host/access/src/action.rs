@@ -77,6 +77,10 @@ actions! {
     DeploymentFeedback = Deployment "deployment:feedback",
     /// Get the monitors' report on given rows.
     DeploymentDrift = Deployment "deployment:drift",
+    /// Read what was sent and answered, from the prediction log.
+    DeploymentReadPredictions = Deployment "deployment:read-predictions",
+    /// Tell performance now, rather than at the next turn.
+    DeploymentEvaluate = Deployment "deployment:evaluate",
     /// Make a revision and let it serve.
     DeploymentDeploy = Deployment "deployment:deploy",
     /// Let an earlier revision serve again.
@@ -200,9 +204,13 @@ impl Action {
         self.as_str().split_once(':').map_or("", |(_, verb)| verb)
     }
 
-    /// Does it change anything? Such actions are in the audit log, done or not.
+    /// Does it change anything? Such actions are in the audit log, done or not. So is reading what a
+    /// deployment's callers sent. Labels come as often as predictions are asked for, and are kept themselves.
     pub fn changes(self) -> bool {
-        !matches!(self.verb(), "list" | "read" | "predict" | "drift")
+        !matches!(
+            self.verb(),
+            "list" | "read" | "predict" | "drift" | "feedback" | "evaluate"
+        )
     }
 
     /// Is it about the tenant's policies themselves? Those can't decide it: see [`crate::Access::authorize`].

@@ -3,7 +3,7 @@
 //! `tests/fixtures`. At 64 rows the stage may cost 15 % more.
 //!
 //! After each group the two are run in turn and compared, which a busy machine disturbs least. Names are
-//! stable: `model/{mlp,trees}/{rows}/{bare,bare-selected,run,stage}`.
+//! stable: `model/{mlp,trees}/{rows}/{bare,bare-selected,run,run-…,stage}`.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::expect_used, reason = "a bench may end with a message")]
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use caisson_data::{Batch, Block, DataType, Field, Schema, Values};
 use caisson_inference::{
-    Binding, Input, MissingPolicy, Model, OutputSpec, Runtime, Selection, SessionOptions, ValuesRef,
+    Arena, Binding, Input, MissingPolicy, Model, OutputSpec, Runtime, Selection, SessionOptions, ValuesRef,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use ort::session::builder::GraphOptimizationLevel;
@@ -53,6 +53,26 @@ fn timed<F: AsyncFnMut()>(tokio: &Tokio, iterations: u64, mut run: F) -> Duratio
         }
         started.elapsed()
     })
+}
+
+/// The choices that an operator has, for what they cost: `run` is the default.
+fn kinds(default: &SessionOptions) -> [(&'static str, SessionOptions); 5] {
+    let arena = |arena| SessionOptions {
+        arena,
+        ..default.clone()
+    };
+    let threads = |spinning| SessionOptions {
+        intra_op_threads: 2,
+        spinning,
+        ..default.clone()
+    };
+    [
+        ("run", default.clone()),
+        ("run-arena-shrink", arena(Arena::Shrink)),
+        ("run-arena-off", arena(Arena::Off)),
+        ("run-threads-2", threads(false)),
+        ("run-threads-2-spinning", threads(true)),
+    ]
 }
 
 fn model_stage(c: &mut Criterion) {
@@ -97,18 +117,21 @@ fn model_stage(c: &mut Criterion) {
                 sessions: Some(1),
                 ..SessionOptions::default()
             };
-            let model = Model::load(&runtime, &file, &options).expect("a fixture loads");
             let deadline = || Instant::now() + Duration::from_secs(10);
-            group.bench_function("run", |b| {
-                b.iter_custom(|n| {
-                    timed(&tokio, n, async || {
-                        let inputs = vec![Input::borrowed("X", &shape, ValuesRef::Fp32(&columns))];
-                        let outputs = model.run(inputs, &Selection::ALL, deadline()).await;
-                        black_box(outputs.expect("a run"));
-                    })
+            for (kind, options) in kinds(&options) {
+                let model = Model::load(&runtime, &file, &options).expect("a fixture loads");
+                group.bench_function(kind, |b| {
+                    b.iter_custom(|n| {
+                        timed(&tokio, n, async || {
+                            let inputs = vec![Input::borrowed("X", &shape, ValuesRef::Fp32(&columns))];
+                            let outputs = model.run(inputs, &Selection::ALL, deadline()).await;
+                            black_box(outputs.expect("a run"));
+                        })
+                    });
                 });
-            });
+            }
 
+            let model = Model::load(&runtime, &file, &options).expect("a fixture loads");
             let names: Vec<String> = (0..width).map(|i| format!("f{i}")).collect();
             let fields = names.iter().map(|n| Field::new(n, DataType::Fp32)).collect();
             let schema = Arc::new(Schema::new(fields).expect("a schema"));

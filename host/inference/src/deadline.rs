@@ -34,10 +34,10 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// ONNX Runtime can't make run options, or the system can't start a thread.
-    pub(crate) fn new() -> Result<Arc<Self>, String> {
+    /// The system can't start a thread.
+    pub(crate) fn new(options: RunOptions) -> Result<Arc<Self>, String> {
         let watch = Arc::new(Self {
-            options: RunOptions::new().map_err(|e| e.message().to_owned())?,
+            options,
             run: Mutex::new(None),
         });
         Watchdog::get()?.lock().watches.push(Arc::downgrade(&watch));

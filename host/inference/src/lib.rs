@@ -52,6 +52,6 @@ pub use check::{CheckLimits, WorkerCommand, check, check_worker_main};
 pub use error::{InferenceError, ModelRejected};
 pub use model::{Model, Selection};
 pub use runtime::{NO_TELEMETRY, Runtime};
-pub use session::{Placement, Provider, SessionOptions};
+pub use session::{Arena, Placement, Provider, SessionOptions};
 pub use signature::{OnnxMetadata, Signature, TensorSpec};
 pub use tensor::{Input, InputValues, Tensor, TextRef, ValuesRef};

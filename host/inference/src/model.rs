@@ -151,7 +151,10 @@ impl Model {
         let signature = Signature::of(first, metadata)?;
         let slots = sessions
             .into_iter()
-            .map(Slot::new)
+            .map(|session| {
+                let run = session::run_options(options.arena, placement.provider);
+                Slot::new(session, run.map_err(InferenceError::Run)?)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let inputs = signature.inputs.iter().enumerate();
         Ok(Self(Arc::new(Inner {

@@ -2,8 +2,8 @@
 
 use ort::ep;
 use ort::logging::LogLevel;
-use ort::session::Session;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
+use ort::session::{RunOptions, Session};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,10 +11,6 @@ use serde::Serialize;
 use crate::error::{InferenceError, ModelRejected, tidy};
 use crate::runtime::Runtime;
 
-/// Sessions of one model at most: beyond the cores of the largest machines they only take memory.
-pub(crate) const SESSIONS_MAX: usize = 256;
-/// Threads within one run at most.
-pub(crate) const INTRA_OP_THREADS_MAX: usize = 256;
 /// Model bytes that the sessions of one model may hold together when their number isn't set: each
 /// session has its own copy of the weights. (ONNX Runtime's container for prepacked weights shares
 /// only weights that were added from outside: four sessions of a 96 MiB model took the same memory
@@ -47,6 +43,19 @@ pub struct Placement {
     pub fallback: Option<String>,
 }
 
+/// What becomes of the memory that a CPU session's runs work in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Arena {
+    /// The session keeps what its largest run took: no run waits for the system's allocator.
+    #[default]
+    Keep,
+    /// Kept during a run, and what the session grew by given back after it. For models whose runs differ
+    /// much in size.
+    Shrink,
+    /// From the process's allocator, tensor by tensor.
+    Off,
+}
+
 /// How a model is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionOptions {
@@ -56,6 +65,11 @@ pub struct SessionOptions {
     /// everything else slower, and results then differ in the last bits (tree ensembles at two
     /// threads: by up to 2.4e-7).
     pub intra_op_threads: usize,
+    /// Do a session's idle threads spin? Default: no. With several threads for an operator that saves
+    /// some microseconds a run, and burns a core for each thread meanwhile.
+    pub spinning: bool,
+    /// Memory of runs on the CPU. Default: kept.
+    pub arena: Arena,
     /// Runs at the same time. Default (`None`): one for each core, as far as 256 MiB of
     /// weights in all allow; at least one.
     pub sessions: Option<usize>,
@@ -69,6 +83,8 @@ impl Default for SessionOptions {
         Self {
             provider: Provider::Cpu,
             intra_op_threads: 1,
+            spinning: false,
+            arena: Arena::Keep,
             sessions: None,
             waiting_max: 256,
         }
@@ -76,25 +92,32 @@ impl Default for SessionOptions {
 }
 
 impl SessionOptions {
+    /// Sessions of one model at most: beyond the cores of the largest machines they only take memory.
+    pub const SESSIONS_MAX: usize = 256;
+    /// Threads within one run at most.
+    pub const INTRA_OP_THREADS_MAX: usize = 256;
+
     /// How many sessions a model of this size gets.
     pub(crate) fn sessions_for(&self, model_bytes: u64) -> Result<usize, InferenceError> {
-        if !(1..=INTRA_OP_THREADS_MAX).contains(&self.intra_op_threads) {
+        if !(1..=Self::INTRA_OP_THREADS_MAX).contains(&self.intra_op_threads) {
             return Err(InferenceError::Options(format!(
-                "intra_op_threads is {}; it is 1 to {INTRA_OP_THREADS_MAX}",
-                self.intra_op_threads
+                "intra_op_threads is {}; it is 1 to {}",
+                self.intra_op_threads,
+                Self::INTRA_OP_THREADS_MAX
             )));
         }
         match self.sessions {
-            Some(n) if (1..=SESSIONS_MAX).contains(&n) => Ok(n),
+            Some(n) if (1..=Self::SESSIONS_MAX).contains(&n) => Ok(n),
             Some(n) => Err(InferenceError::Options(format!(
-                "sessions is {n}; it is 1 to {SESSIONS_MAX}"
+                "sessions is {n}; it is 1 to {}",
+                Self::SESSIONS_MAX
             ))),
             None => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
                 let fit = SESSION_BYTES_DEFAULT / model_bytes.max(1);
                 Ok(cores
                     .min(usize::try_from(fit).unwrap_or(usize::MAX))
-                    .clamp(1, SESSIONS_MAX))
+                    .clamp(1, Self::SESSIONS_MAX))
             }
         }
     }
@@ -153,7 +176,26 @@ fn on_cpu(
     bytes: &[u8],
     count: usize,
 ) -> Result<Vec<Session>, InferenceError> {
-    Ok(commit(&mut common(runtime, options)?, runtime, bytes, count)?)
+    let cpu = ep::CPU::default().with_arena_allocator(options.arena != Arena::Off);
+    let mut builder = common(runtime, options)?
+        .with_execution_providers([cpu.build().error_on_failure()])
+        .map_err(|e| InferenceError::Options(tidy(e.message())))?;
+    Ok(commit(&mut builder, runtime, bytes, count)?)
+}
+
+/// The options of one session's runs.
+///
+/// # Errors
+///
+/// What ONNX Runtime says.
+pub(crate) fn run_options(arena: Arena, provider: &str) -> Result<RunOptions, String> {
+    let made = RunOptions::new().and_then(|mut options| {
+        if arena == Arena::Shrink && provider == "cpu" {
+            options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
+        }
+        Ok(options)
+    });
+    made.map_err(|e| tidy(e.message()))
 }
 
 /// ort panics on type descriptions that it doesn't know; such a model is unsupported too.
@@ -180,14 +222,13 @@ fn commit(
     }
 }
 
-/// What every session has: for small models one thread, no spinning (a spinning pool burns a core to
-/// save microseconds), and the memory pattern of the last shape kept.
+/// What every session has; beside the options, the memory pattern of the last shape is kept.
 fn common(runtime: &Runtime, options: &SessionOptions) -> Result<SessionBuilder, InferenceError> {
     let build = || -> Result<SessionBuilder, ort::Error> {
         Ok(Session::builder(runtime.environment())?
             .with_intra_threads(options.intra_op_threads)?
             .with_inter_threads(1)?
-            .with_intra_op_spinning(false)?
+            .with_intra_op_spinning(options.spinning)?
             .with_inter_op_spinning(false)?
             .with_memory_pattern(true)?
             .with_optimization_level(GraphOptimizationLevel::All)?

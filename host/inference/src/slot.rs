@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{IoBinding, Session, SessionInputValue};
+use ort::session::{IoBinding, RunOptions, Session, SessionInputValue};
 use ort::value::DynValue;
 
 use crate::deadline::Watch;
@@ -23,7 +23,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(session: Session) -> Result<Mutex<Self>, InferenceError> {
+    pub(crate) fn new(session: Session, options: RunOptions) -> Result<Mutex<Self>, InferenceError> {
         Ok(Mutex::new(Self {
             binding: session.create_binding().map_err(run_error)?,
             session,
@@ -34,7 +34,7 @@ impl Slot {
                 MemoryType::CPUOutput,
             )
             .map_err(run_error)?,
-            watch: Watch::new().map_err(InferenceError::Run)?,
+            watch: Watch::new(options).map_err(InferenceError::Run)?,
         }))
     }
 
@@ -158,7 +158,7 @@ mod tests {
                 ..SessionOptions::default()
             };
             let (mut sessions, _) = session::open(runtime(), &options, &bytes).unwrap();
-            let slot = Slot::new(sessions.pop().unwrap()).unwrap();
+            let slot = Slot::new(sessions.pop().unwrap(), RunOptions::new().unwrap()).unwrap();
             let mut slot = slot.lock().unwrap();
             let names: Vec<Arc<str>> = case.outputs.iter().map(|o| o.name.as_str().into()).collect();
             let inputs = || case.inputs.iter().map(|i| i.input()).collect::<Vec<_>>();

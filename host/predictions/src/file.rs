@@ -17,14 +17,12 @@ use std::time::Duration;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, Field as ArrowField, Schema as ArrowSchema};
 use caisson_data::{Batch, BatchError};
-use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 
+use crate::read::writer_properties;
 use crate::redact::{Key, columns};
-use crate::spec::{EventTimeSpec, LogSpec};
+use crate::spec::LogSpec;
 use crate::{Answer, LogError};
 
 /// Rows that are put together at a time, so that encoding takes little memory beside the file.
@@ -41,9 +39,7 @@ pub(crate) fn encode(
     spec: &LogSpec,
     key: &Key,
 ) -> Result<Vec<u8>, LogError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
+    let properties = writer_properties();
     let stages = stages(answers);
     let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
     let mut rest = answers;
@@ -115,7 +111,7 @@ fn record_batch(
     let input = join(|answer| Some(&answer.input))?;
     let received = each(&|answer, _| answer.received.as_microsecond());
     let event_time = match (&spec.event_time, &input) {
-        (Some(event_time), Some(input)) => times(input, event_time),
+        (Some(event_time), Some(input)) => event_time.times(input),
         _ => received.iter().copied().map(Some).collect(),
     };
     let mut all: Vec<(ArrowField, ArrayRef)> = Vec::new();
@@ -153,23 +149,6 @@ fn record_batch(
     }
     let (fields, arrays): (Vec<_>, Vec<_>) = all.into_iter().unzip();
     Ok(RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), arrays)?)
-}
-
-/// When each row's event was.
-fn times(input: &Batch, spec: &EventTimeSpec) -> Vec<Option<i64>> {
-    let Some(column) = input.column_named(&spec.column) else {
-        return vec![None; input.rows()];
-    };
-    let time = |row: usize| {
-        if !column.validity().is_present(row) {
-            return None;
-        }
-        match spec.unit {
-            None => Some(column.text(row)?.parse::<Timestamp>().ok()?.as_microsecond()),
-            Some(unit) => unit.micros(*column.int64s()?.get(row)?),
-        }
-    };
-    (0..input.rows()).map(time).collect()
 }
 
 impl From<ParquetError> for LogError {

@@ -15,6 +15,9 @@
 //! counted by the reason ([`Unlogged`]). A crash loses what was not written yet: the rows of the last
 //! `flush_seconds` at most. [`Predictions::close`] writes what waits.
 //!
+//! [`LogReader`] reads the files back, a column at a time where that is enough. [`Area`] and [`Kept`] are how
+//! files are named and kept by hour, for what is kept beside the log in the same way.
+//!
 //! This crate knows nothing of plugins, models or HTTP.
 
 mod counts;
@@ -22,13 +25,19 @@ mod entry;
 mod file;
 mod keep;
 mod place;
+mod read;
 mod redact;
+mod rows;
 mod shared;
 mod spec;
 mod writer;
 
 pub use counts::{Counts, Dropped, Unlogged};
 pub use entry::{Answer, RowNumbers};
+pub use keep::{Kept, remove_below};
+pub use place::{Area, Hour};
+pub use read::{FileRows, LogFile, LogReader, files, read_file, writer_properties};
+pub use rows::{Selected, Selection};
 pub use shared::{Limits, Log, LogStatus, Predictions, Space};
 pub use spec::{EventTimeSpec, LogSpec, Redaction, TimeUnit};
 
@@ -42,6 +51,14 @@ pub enum LogError {
     /// Rows that Parquet can't hold.
     #[error("the rows can't be written as Parquet: {0}")]
     Encode(String),
+    /// A file that isn't what the writer wrote.
+    #[error("`{path}` can't be read as Parquet: {why}")]
+    Decode {
+        /// Which.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The writer's thread can't be started, or has ended.
     #[error("the prediction log's thread {0}")]
     Thread(String),

@@ -2,20 +2,37 @@
 
 use jiff::Timestamp;
 
-/// The folder of all logs.
-const ROOT: &str = "predictions";
+/// What is kept by tenant, deployment and hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// The folder of its objects.
+    pub(crate) folder: &'static str,
+    /// The prefix of its records of what is kept.
+    pub(crate) records: &'static str,
+}
+
+/// The prediction log.
+pub(crate) const LOG: Area = Area::new("predictions", "prediction-log");
+
 const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Hours since 1970, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Hour(pub(crate) i64);
+pub struct Hour(pub(crate) i64);
 
 impl Hour {
-    pub(crate) fn of_micros(micros: i64) -> Self {
+    /// The hour of a moment, in microseconds since 1970.
+    pub fn of_micros(micros: i64) -> Self {
         Self(micros.div_euclid(HOUR_MICROS))
     }
 
-    pub(crate) fn now() -> Self {
+    /// Its first moment, in microseconds since 1970.
+    pub fn start_micros(self) -> i64 {
+        self.0.saturating_mul(HOUR_MICROS)
+    }
+
+    /// This one.
+    pub fn now() -> Self {
         Self::of_micros(Timestamp::now().as_microsecond())
     }
 
@@ -26,23 +43,30 @@ impl Hour {
     }
 }
 
-/// A deployment's folder. The names were checked: letters, digits and hyphens.
-pub(crate) fn folder(tenant: &str, deployment: &str) -> String {
-    format!("{}/deployment={deployment}", tenant_folder(tenant))
-}
+impl Area {
+    /// One with a folder and a prefix of its own.
+    pub const fn new(folder: &'static str, records: &'static str) -> Self {
+        Self { folder, records }
+    }
 
-/// A tenant's folder.
-pub(crate) fn tenant_folder(tenant: &str) -> String {
-    format!("{ROOT}/tenant={tenant}")
-}
+    /// A deployment's folder. The names were checked: letters, digits and hyphens.
+    pub fn of_deployment(self, tenant: &str, deployment: &str) -> String {
+        format!("{}/deployment={deployment}", self.of_tenant(tenant))
+    }
 
-/// The path of a file; `part` is no other file's.
-pub(crate) fn file(tenant: &str, deployment: &str, hour: Hour, part: &str) -> String {
-    format!(
-        "{}/{}/part-{part}.parquet",
-        folder(tenant, deployment),
-        hour.partition()
-    )
+    /// A tenant's folder.
+    pub fn of_tenant(self, tenant: &str) -> String {
+        format!("{}/tenant={tenant}", self.folder)
+    }
+
+    /// The path of a file; `part` is no other file's.
+    pub fn file(self, tenant: &str, deployment: &str, hour: Hour, part: &str) -> String {
+        format!(
+            "{}/{}/part-{part}.parquet",
+            self.of_deployment(tenant, deployment),
+            hour.partition()
+        )
+    }
 }
 
 /// The hour of a file; none where the path is no file's.
@@ -67,7 +91,7 @@ mod tests {
     fn partitions_are_hours_and_are_read_back() {
         let at: Timestamp = "2026-11-26T05:59:59.999999Z".parse().unwrap();
         let hour = Hour::of_micros(at.as_microsecond());
-        let path = file("acme", "churn", hour, "1-a");
+        let path = LOG.file("acme", "churn", hour, "1-a");
         assert_eq!(
             path,
             "predictions/tenant=acme/deployment=churn/date=2026-11-26/hour=05/part-1-a.parquet"

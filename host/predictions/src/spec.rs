@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use caisson_data::{DataType, Field, Schema};
+use caisson_data::{Batch, DataType, Field, Schema};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,12 +91,58 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    pub(crate) fn micros(self, value: i64) -> Option<i64> {
+    fn micros(self, value: i64) -> Option<i64> {
         value.checked_mul(match self {
             Self::Seconds => 1_000_000,
             Self::Milliseconds => 1000,
             Self::Microseconds => 1,
         })
+    }
+}
+
+impl EventTimeSpec {
+    /// Is there such a column, and can it be read as a time? `at` says where this stands in the file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, as a message.
+    pub fn check_column(&self, at: &str, input: &Schema) -> Result<(), String> {
+        let Some(field) = input.get(&self.column) else {
+            return Err(format!(
+                "{at}.column: the input has no column `{}`",
+                self.column.chars().take(80).collect::<String>().escape_debug()
+            ));
+        };
+        match (field.data_type, self.unit) {
+            _ if !field.is_scalar() => Err(format!("{at}.column: `{field}` has a shape")),
+            (DataType::Text, None) => Ok(()),
+            (DataType::Text, Some(_)) => Err(format!(
+                "{at}.unit: the column is text, in RFC 3339; leave the unit out"
+            )),
+            (DataType::Int64, Some(_)) => Ok(()),
+            (DataType::Int64, None) => Err(format!(
+                "{at}.unit: say what the integers count: seconds, milliseconds or microseconds"
+            )),
+            _ => Err(format!("{at}.column: `{field}` is neither text nor int64")),
+        }
+    }
+
+    /// When each row's event was, in microseconds since 1970; none where the column has none that can be
+    /// read.
+    pub fn times(&self, input: &Batch) -> Vec<Option<i64>> {
+        let Some(column) = input.column_named(&self.column) else {
+            return vec![None; input.rows()];
+        };
+        let time = |row: usize| {
+            if !column.validity().is_present(row) {
+                return None;
+            }
+            match self.unit {
+                None => Some(column.text(row)?.parse::<Timestamp>().ok()?.as_microsecond()),
+                Some(unit) => unit.micros(*column.int64s()?.get(row)?),
+            }
+        };
+        (0..input.rows()).map(time).collect()
     }
 }
 
@@ -159,33 +206,14 @@ impl LogSpec {
                 ));
             }
         }
-        let Some(time) = &self.event_time else {
-            return Ok(());
-        };
-        let Some(field) = input.index_of(&time.column).and_then(|index| input.field(index)) else {
-            return Err(format!(
-                "log.event_time.column: the input has no column `{}`",
-                time.column.chars().take(80).collect::<String>().escape_debug()
-            ));
-        };
-        match (field.data_type, time.unit) {
-            _ if !field.is_scalar() => Err(format!("log.event_time.column: `{field}` has a shape")),
-            (DataType::Text, None) => Ok(()),
-            (DataType::Text, Some(_)) => {
-                Err("log.event_time.unit: the column is text, in RFC 3339; leave the unit out".to_owned())
-            }
-            (DataType::Int64, Some(_)) => Ok(()),
-            (DataType::Int64, None) => Err(
-                "log.event_time.unit: say what the integers count: seconds, milliseconds or microseconds"
-                    .to_owned(),
-            ),
-            _ => Err(format!(
-                "log.event_time.column: `{field}` is neither text nor int64"
-            )),
+        match &self.event_time {
+            Some(time) => time.check_column("log.event_time", input),
+            None => Ok(()),
         }
     }
 
-    pub(crate) fn flush_every(&self) -> Duration {
+    /// How long a row may wait in memory.
+    pub fn flush_every(&self) -> Duration {
         Duration::from_secs(self.flush_seconds.unwrap_or(FLUSH_SECONDS).into())
     }
 

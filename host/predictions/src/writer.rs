@@ -17,7 +17,7 @@ use crate::LogError;
 use crate::counts::Unlogged;
 use crate::file::encode;
 use crate::keep::{Kept, key_of};
-use crate::place::{Hour, file};
+use crate::place::{Hour, LOG};
 use crate::redact::Key;
 use crate::shared::{Admit, Deployments, Entry, Limits, Log, Message, Space, forget};
 
@@ -205,7 +205,7 @@ impl Writer {
             self.files
         );
         let unwritten = Unwritten {
-            path: file(tenant, &log.deployment.name, buffer.hour, &part),
+            path: LOG.file(tenant, &log.deployment.name, buffer.hour, &part),
             log: Arc::clone(&log),
             bytes,
             rows,
@@ -231,7 +231,7 @@ impl Writer {
         let kept = Kept::new(tenant, &log.deployment.name, &log.spec);
         let place = (tenant.clone(), log.deployment.name.clone());
         if self.kept.get(&place) != Some(&kept) {
-            kept.store(&self.store)?;
+            kept.store(&self.store, LOG)?;
             self.kept.insert(place, kept);
         }
         let answers: Vec<_> = buffer.entries.iter().map(|entry| &entry.answer).collect();
@@ -263,8 +263,8 @@ impl Writer {
 
     /// Hold every log to its bounds, and count what is left.
     fn keep(&self) -> Result<(), LogError> {
-        for kept in Kept::all(&self.store)? {
-            let bytes = kept.enforce(&self.objects, Hour::now())?;
+        for kept in Kept::all(&self.store, LOG)? {
+            let bytes = kept.enforce(&self.objects, LOG, Hour::now())?;
             let deployment = self.deployments.of(&kept.tenant, &kept.deployment);
             deployment.stored.store(bytes, Ordering::Relaxed);
         }

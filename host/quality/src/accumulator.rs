@@ -37,7 +37,11 @@ pub struct Mismatch {
 
 impl Mismatch {
     /// Insist that a setting is the same on both sides.
-    pub(crate) fn unless_same<T: PartialEq + std::fmt::Debug>(
+    ///
+    /// # Errors
+    ///
+    /// It isn't.
+    pub fn unless_same<T: PartialEq + std::fmt::Debug>(
         what: &'static str,
         ours: &T,
         theirs: &T,

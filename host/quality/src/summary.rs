@@ -92,14 +92,19 @@ pub struct Summary {
 impl Summary {
     /// Of columns of these kinds, at most [`COLUMNS_MAX`]; `None` for more.
     pub fn new(kinds: &[Kind]) -> Option<Self> {
+        (kinds.len() <= COLUMNS_MAX).then(|| Self::of(kinds))
+    }
+
+    /// Of columns of these kinds, of which the caller knows that they aren't too many.
+    pub fn of(kinds: &[Kind]) -> Self {
         let column = |kind: &Kind| match kind {
             Kind::Number => Column::Numbers(Box::default()),
             Kind::Category => Column::Categories(Box::default()),
         };
-        (kinds.len() <= COLUMNS_MAX).then(|| Self {
+        Self {
             columns: kinds.iter().map(column).collect(),
             misfits: 0,
-        })
+        }
     }
 
     /// The columns, in their order.

@@ -12,21 +12,24 @@ use anyhow::{Context as _, bail};
 use caisson_access::{Access, AccessError, FirstAdmin, Principal, Quota};
 use caisson_alerts::Alerts;
 use caisson_audit::AuditLog;
-use caisson_inference::{Provider, Runtime, SessionOptions, WorkerCommand};
+use caisson_inference::{Runtime, WorkerCommand};
+use caisson_monitoring::Monitoring;
 use caisson_predictions::Predictions;
 use caisson_registry::{DeploymentStore, Models, Plugins, RegistryError, TenantId, Usage};
 use caisson_sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use caisson_serving::{LoadState, Meters, ModelCache, Parts, Serving, Turns};
 use caisson_store::Store;
+use caisson_truth::Truth;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::alerting;
+use crate::config::Settings;
 use crate::config::file::{LogFormat, ReadyPolicy};
-use crate::config::{self, Settings};
 use crate::http::STREAMS_MAX;
 use crate::observe::Traces;
+use crate::performance::Evaluator;
 
 /// The variable with the first operator's key, for who doesn't want to read it from the first start's
 /// output.
@@ -57,6 +60,10 @@ pub(crate) struct App {
     pub(crate) serving: Serving,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: Predictions,
+    pub(crate) truth: Truth,
+    /// Tells how deployments do, by that.
+    pub(crate) evaluator: Evaluator,
+    pub(crate) monitoring: Monitoring,
     pub(crate) traces: Traces,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
@@ -83,7 +90,7 @@ impl App {
     /// A data folder that can't be used or is in use, a damaged store, no ONNX Runtime, an engine
     /// that can't reserve its instances: each says what to do.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let library = find_onnxruntime(settings.onnxruntime.as_deref())?;
+        let library = find_onnxruntime(settings.models.onnxruntime.as_deref())?;
         let runtime = Runtime::load(&library)?;
         tracing::info!(library = %library.display(), version = runtime.version(), "ONNX Runtime");
         let data_dir = settings.data_dir.clone();
@@ -120,19 +127,7 @@ impl App {
             Models::new(store.clone()),
             DeploymentStore::new(store.clone()),
         );
-        let cache = ModelCache::new(
-            runtime.clone(),
-            SessionOptions {
-                provider: match settings.provider {
-                    config::file::Provider::Cpu => Provider::Cpu,
-                    config::file::Provider::Cuda => Provider::Cuda {
-                        device_id: 0,
-                        fallback_to_cpu: settings.fallback_to_cpu,
-                    },
-                },
-                ..SessionOptions::default()
-            },
-        );
+        let cache = ModelCache::new(runtime.clone(), settings.models.options());
         let meters = Arc::new(Meters::new({
             let access = access.clone();
             move |tenant| {
@@ -146,6 +141,10 @@ impl App {
             let (access, store) = (access.clone(), store.clone());
             move |tenant, bytes| may_store(&access, &store, tenant, bytes)
         })?;
+        let monitoring = Monitoring::open(store.clone(), caisson_monitoring::Limits::default(), {
+            let (access, store) = (access.clone(), store.clone());
+            move |tenant, bytes| may_store(&access, &store, tenant, bytes)
+        })?;
         let serving = Serving::new(Parts {
             sandbox: sandbox.clone(),
             meters: Arc::clone(&meters),
@@ -155,7 +154,12 @@ impl App {
             deployments: deployments.clone(),
             vitals: Arc::default(),
             predictions: predictions.clone(),
+            monitoring: monitoring.clone(),
         });
+        let truth = Truth::open(store.clone(), {
+            let deployments = deployments.clone();
+            move |tenant, deployment| is_there(&deployments, tenant, deployment)
+        })?;
         let alerts = tokio::task::spawn_blocking({
             let (store, options) = (store.clone(), settings.alerts.options(alerting::catalogue())?);
             move || Alerts::open(store, options)
@@ -174,6 +178,9 @@ impl App {
             serving,
             alerts,
             predictions,
+            truth,
+            evaluator: Evaluator::default(),
+            monitoring,
             traces: Traces::start(&settings.tracing, settings.log_format == LogFormat::Json)?,
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
@@ -215,12 +222,14 @@ impl App {
         Ok(())
     }
 
-    /// How much a tenant has, its logs of predictions included.
+    /// How much a tenant has, its logs of predictions, its labels and the windows of its answers included.
     pub(crate) async fn usage(&self, tenant: &TenantId) -> Result<Usage, RegistryError> {
         let (store, owner) = (self.store.clone(), tenant.clone());
         match tokio::task::spawn_blocking(move || caisson_registry::usage(&store, &owner)).await {
             Ok(usage) => usage.map(|mut usage| {
                 usage.stored_bytes += self.predictions.stored_bytes(tenant.as_str());
+                usage.stored_bytes += self.truth.stored_bytes(tenant.as_str());
+                usage.stored_bytes += self.monitoring.stored_bytes(tenant.as_str());
                 usage
             }),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -311,6 +320,13 @@ impl App {
             }
         }
     }
+}
+
+/// Has a tenant a deployment of this name? Labels of one that is being deleted come to nothing.
+fn is_there(deployments: &DeploymentStore, tenant: &str, name: &str) -> bool {
+    let tenant = tenant.parse::<TenantId>();
+    let live = tenant.map(|tenant| deployments.live_number(&tenant, name));
+    matches!(live, Ok(Ok(Some(_))))
 }
 
 /// May a tenant have this many bytes of logs beside what the registry has of it?

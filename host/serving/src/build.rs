@@ -10,20 +10,23 @@ use std::time::Duration;
 
 use caisson_data::{Batch, DecodeLimits, Field, Schema, csv};
 use caisson_inference::{Binding, MissingPolicy, OutputSpec};
+use caisson_monitoring::quality::Quality;
 use caisson_registry::{BaselineRecord, ModelPin, ModelRecord, Pins, PluginRecord, PluginRef, TenantId};
 use caisson_sandbox::{CALL_TIME_MAX, Grants, Graphs, Isolation, Limits, StageLabel, StageRequest, World};
 
 use crate::error::{Kind, ServingError};
 use crate::models::GrantedModels;
-use crate::monitor::{self, Fitted, Monitor};
+use crate::monitor::{self, Check, Fitted, Monitor};
 use crate::pipeline::{Core, ModelStage, Pipeline};
 use crate::plan::Plan;
 use crate::serving::Parts;
 use crate::spec::{
-    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, StageSpec, VersionSpec,
+    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, StageSpec,
+    VersionSpec,
 };
 use crate::stage::{PluginStage, configure_error};
 use crate::vitals::{Role, StageVitals};
+use crate::windows;
 
 /// A call of `fit` or `check` sees a whole window, not a request: seconds and hundreds of megabytes
 /// are right for it where they'd be wrong on the request path.
@@ -33,7 +36,7 @@ const MONITOR_MEMORY_MIB: u64 = 512;
 /// caller has given up by then.
 pub(crate) const MODEL_DEADLINE: Duration = Duration::from_secs(10);
 /// Rows of a baseline. Sketches converge long before; more would only lengthen every deploy.
-const BASELINE_ROWS_MAX: usize = 1_000_000;
+pub(crate) const BASELINE_ROWS_MAX: usize = 1_000_000;
 /// Errors of one config that are reported together.
 const CONFIG_ERRORS_MAX: usize = 10;
 
@@ -56,6 +59,8 @@ pub(crate) struct Built {
     pub(crate) pins: Pins,
     pub(crate) pipeline: Pipeline,
     pub(crate) monitors: Vec<Monitor>,
+    /// The model version whose baseline the deployment has.
+    pub(crate) measured: Option<ModelRecord>,
     pub(crate) plan: Plan,
 }
 
@@ -134,6 +139,9 @@ pub(crate) async fn build(
         let checked = log.check_columns(pipeline.input(), pipeline.features(), pipeline.output());
         checked.map_err(|message| ServingError::new(Kind::Unprocessable, "log-columns", message))?;
     }
+    check_truth(&spec, &pipeline)
+        .map_err(|message| ServingError::new(Kind::Unprocessable, "ground-truth-columns", message))?;
+    windows::check(&spec, &pipeline)?;
     let monitors = builder.monitors(&mut spec, &pipeline, measured.as_ref()).await?;
     let plan = Plan::of(&pipeline, &monitors);
     Ok(Built {
@@ -141,8 +149,21 @@ pub(crate) async fn build(
         pins: builder.pins,
         pipeline,
         monitors,
+        measured,
         plan,
     })
+}
+
+/// Can labels be joined with what is logged, and performance be told by it?
+fn check_truth(spec: &DeploymentSpec, pipeline: &Pipeline) -> Result<(), String> {
+    let (truth, log) = (spec.ground_truth.as_ref(), spec.log.as_ref());
+    if let Some(truth) = truth {
+        truth.check_columns(log, pipeline.input())?;
+    }
+    match &spec.performance {
+        None => Ok(()),
+        Some(performance) => performance.check_columns(truth, log, pipeline.input(), pipeline.output()),
+    }
 }
 
 struct Builder<'a> {
@@ -363,7 +384,6 @@ impl Builder<'_> {
         if spec.monitors.is_empty() {
             return Ok(Vec::new());
         }
-        let (record, kept) = baseline_of(record)?;
         // Read when the first monitor needs it.
         let mut baseline: Option<Batch> = None;
         let mut monitors = Vec::with_capacity(spec.monitors.len());
@@ -371,32 +391,26 @@ impl Builder<'_> {
             let Some(mut monitor) = spec.monitors.get(i).cloned() else {
                 break;
             };
-            let mut stage = monitor.stage();
-            let schema = Arc::clone(pipeline.schema_of(monitor.on));
-            let prepared = self
-                .plugin(
-                    &format!("monitors[{i}]"),
-                    Role::Monitor,
-                    &mut stage,
-                    &schema,
-                    None,
-                )
-                .await?;
-            monitor.plugin = stage.plugin;
-            let key = monitor::key(spec, &monitor, &prepared, pipeline, kept);
-            let taken_over = self.earlier.fitted.get(&key).cloned();
-            let new = taken_over.is_none();
-            let fitted = match taken_over {
-                Some(fitted) => fitted,
-                None => {
-                    let rows = match &baseline {
-                        Some(rows) => rows,
-                        None => baseline.insert(self.baseline(pipeline, record).await?),
-                    };
-                    Arc::new(monitor::fit(&monitor, key, &prepared, pipeline, rows).await?)
+            let check = self.check(i, &mut monitor, spec, pipeline).await?;
+            let (fitted, new) = match monitor.against.is_baseline() {
+                false => (None, false),
+                true => {
+                    let (record, kept) = baseline_of(record)?;
+                    let key = monitor::key(spec, &monitor, &check, pipeline, kept);
+                    match self.earlier.fitted.get(&key) {
+                        Some(fitted) => (Some(Arc::clone(fitted)), false),
+                        None => {
+                            let rows = match &baseline {
+                                Some(rows) => rows,
+                                None => baseline.insert(read_baseline(self.parts, pipeline, record).await?),
+                            };
+                            let fitted = monitor::fit(&monitor, key, &check, pipeline, rows).await?;
+                            (Some(Arc::new(fitted)), true)
+                        }
+                    }
                 }
             };
-            monitors.push(Monitor::new(&monitor, prepared, fitted, new));
+            monitors.push(Monitor::new(&monitor, check, fitted, new));
             if let Some(place) = spec.monitors.get_mut(i) {
                 *place = monitor;
             }
@@ -404,27 +418,59 @@ impl Builder<'_> {
         Ok(monitors)
     }
 
-    /// The baseline of the model version, in the deployment's input columns.
-    async fn baseline(&self, pipeline: &Pipeline, record: &ModelRecord) -> Result<Batch, ServingError> {
-        let (models, wanted) = (self.parts.models.clone(), record.clone());
-        let bytes = self.parts.blocking(move || models.baseline(&wanted)).await?;
-        let bytes = bytes.ok_or_else(|| no_baseline(record))?;
-        let limits = DecodeLimits {
-            rows_max: BASELINE_ROWS_MAX,
-            ..DecodeLimits::default()
+    /// What a monitor checks by; its plugin is pinned in its spec.
+    async fn check(
+        &mut self,
+        i: usize,
+        monitor: &mut MonitorSpec,
+        spec: &DeploymentSpec,
+        pipeline: &Pipeline,
+    ) -> Result<Check, ServingError> {
+        let (place, schema) = (
+            format!("monitors[{i}]"),
+            Arc::clone(pipeline.schema_of(monitor.on)),
+        );
+        let Some(mut stage) = monitor.stage() else {
+            let name: Arc<str> = format!("{place} {}", monitor.check_name()).into();
+            let private = windows::private(spec);
+            let quality = Quality::new(&monitor.config, &schema, &spec.monitoring.categorical, &private);
+            let quality = quality.map_err(|message| {
+                ServingError::new(Kind::Unprocessable, "config-schema", message).in_stage(name.as_ref())
+            })?;
+            return Ok(Check::Quality(name, Box::new(quality)));
         };
-        csv::decode_known(pipeline.input(), &bytes, &limits).map_err(|e| {
-            ServingError::new(
-                Kind::Unprocessable,
-                "baseline-mismatch",
-                format!(
-                    "the baseline of {}@{} is not in the deployment's input columns: {e}",
-                    record.name, record.version
-                ),
-            )
-            .at(e.row.map(|r| r as u64), e.column)
-        })
+        let prepared = self
+            .plugin(&place, Role::Monitor, &mut stage, &schema, None)
+            .await?;
+        monitor.plugin = Some(stage.plugin.clone());
+        Ok(Check::Plugin(stage.plugin, Box::new(prepared)))
     }
+}
+
+/// The baseline of a model version, in a deployment's input columns.
+pub(crate) async fn read_baseline(
+    parts: &Parts,
+    pipeline: &Pipeline,
+    record: &ModelRecord,
+) -> Result<Batch, ServingError> {
+    let (models, wanted) = (parts.models.clone(), record.clone());
+    let bytes = parts.blocking(move || models.baseline(&wanted)).await?;
+    let bytes = bytes.ok_or_else(|| no_baseline(record))?;
+    let limits = DecodeLimits {
+        rows_max: BASELINE_ROWS_MAX,
+        ..DecodeLimits::default()
+    };
+    csv::decode_known(pipeline.input(), &bytes, &limits).map_err(|e| {
+        ServingError::new(
+            Kind::Unprocessable,
+            "baseline-mismatch",
+            format!(
+                "the baseline of {}@{} is not in the deployment's input columns: {e}",
+                record.name, record.version
+            ),
+        )
+        .at(e.row.map(|r| r as u64), e.column)
+    })
 }
 
 /// The model version whose baseline monitors measure against, and where that is.

@@ -11,11 +11,13 @@
 //! This crate puts sandbox, inference and registry together and knows nothing of HTTP.
 
 mod answers;
+mod baseline;
 mod batching;
 mod build;
 mod call;
 mod error;
 mod first_run;
+mod importance;
 mod logging;
 mod meters;
 mod models;
@@ -32,12 +34,15 @@ mod statistics;
 mod trail;
 mod turns;
 mod vitals;
+mod windows;
 
 pub use answers::CacheSpec;
+pub use baseline::LabelledBaseline;
 pub use batching::{BatchingSpec, QueueSpec};
 pub use call::CallOptions;
 pub use error::{Fault, Kind, ServingError};
 pub use first_run::FirstRun;
+pub use importance::{ColumnImportance, Importance, ImportanceState};
 pub use logging::{REQUEST_ID_BYTES_MAX, Ticket};
 pub use meters::Meters;
 pub use models::ModelCache;
@@ -49,8 +54,9 @@ pub use revision::Revision;
 pub use sample::Sampler;
 pub use serving::{AliasMoved, Applied, ApplyResult, Change, LoadState, Parts, Serving};
 pub use spec::{
-    DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec, MonitorTarget,
-    NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec, VersionSpec,
+    CheckSpec, DeploymentSpec, GrantSpec, IsolationSpec, MissingSpec, ModelRef, ModelSpec, MonitorSpec,
+    MonitorTarget, NAME_MAX as DEPLOYMENT_NAME_CHARS_MAX, PredictorSpec, SpecError, StageLimits, StageSpec,
+    VersionSpec,
 };
 pub use statistics::{Spent, Statistics, StatisticsReading};
 pub use trail::{About, STEPS_MAX, Step, Trail, What};

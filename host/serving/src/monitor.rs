@@ -1,4 +1,6 @@
-//! Drift checks of a deployment: a plugin, fitted on the model version's baseline.
+//! Drift checks of a deployment: a plugin, or the host's own check of data quality, fitted on the model
+//! version's baseline. One that compares windows with those before them has no baseline, and is checked
+//! there only.
 //!
 //! Fitting runs the whole baseline through the pipeline and may take a minute. What comes of it is
 //! therefore kept, under a digest of everything that it was computed from: a start, or a revision that
@@ -8,13 +10,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use caisson_data::Batch;
+use caisson_monitoring::quality::Quality;
+use caisson_monitoring::report::{FeatureVerdict, Status};
 use caisson_registry::{BaselineRecord, DeploymentStore, Digest, FittedState, TenantId};
-use caisson_sandbox::{DriftReport, DriftStatus};
+use caisson_sandbox::{DriftReport, DriftStatus, FeatureDrift};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::error::ServingError;
+use crate::error::{Kind, ServingError};
 use crate::pipeline::{Core, Pipeline};
 use crate::spec::{DeploymentSpec, MonitorSpec, MonitorTarget};
 use crate::stage::PluginStage;
@@ -26,12 +30,21 @@ const KEY_FORMAT: u32 = 1;
 #[derive(Debug)]
 pub struct Monitor {
     name: String,
-    plugin: String,
     target: MonitorTarget,
-    stage: PluginStage,
-    fitted: Arc<FittedState>,
+    check: Check,
+    /// None of one that is compared with the windows before.
+    fitted: Option<Arc<FittedState>>,
     /// Was it computed for this revision, rather than taken over?
     new: bool,
+}
+
+/// How a monitor checks.
+#[derive(Debug)]
+pub(crate) enum Check {
+    /// By a plugin: `ks@0.1.0`, and its stage.
+    Plugin(String, Box<PluginStage>),
+    /// By the host: its place, and the check.
+    Quality(Arc<str>, Box<Quality>),
 }
 
 /// Fitted states by their digests.
@@ -42,7 +55,7 @@ pub(crate) type Fitted = HashMap<Digest, Arc<FittedState>>;
 pub struct MonitorReport {
     /// The monitor's name.
     pub name: String,
-    /// Its plugin, `ks@0.1.0`.
+    /// Its plugin, `ks@0.1.0`, or `data-quality`.
     pub plugin: String,
     /// What it looked at.
     pub on: MonitorTarget,
@@ -53,12 +66,11 @@ pub struct MonitorReport {
 
 impl Monitor {
     /// A check with what it computed from its baseline.
-    pub(crate) fn new(spec: &MonitorSpec, stage: PluginStage, fitted: Arc<FittedState>, new: bool) -> Self {
+    pub(crate) fn new(spec: &MonitorSpec, check: Check, fitted: Option<Arc<FittedState>>, new: bool) -> Self {
         Self {
             name: spec.name.clone(),
-            plugin: spec.plugin.clone(),
             target: spec.on,
-            stage,
+            check,
             fitted,
             new,
         }
@@ -69,14 +81,22 @@ impl Monitor {
         self.new
     }
 
-    /// What it computed from its baseline.
-    pub(crate) fn fitted(&self) -> &Arc<FittedState> {
-        &self.fitted
+    /// What it computed from its baseline; none of one without.
+    pub(crate) fn fitted(&self) -> Option<&Arc<FittedState>> {
+        self.fitted.as_ref()
     }
 
-    /// Its plugin.
-    pub(crate) fn stage_mut(&mut self) -> &mut PluginStage {
-        &mut self.stage
+    /// How it checks.
+    pub(crate) fn check(&self) -> &Check {
+        &self.check
+    }
+
+    /// Its plugin; none of a check of the host's own.
+    pub(crate) fn stage_mut(&mut self) -> Option<&mut PluginStage> {
+        match &mut self.check {
+            Check::Plugin(_, stage) => Some(stage),
+            Check::Quality(..) => None,
+        }
     }
 
     /// The monitor's name.
@@ -91,23 +111,119 @@ impl Monitor {
 
     /// Place and plugin.
     pub fn stage_name(&self) -> &str {
-        &self.stage.name
+        match &self.check {
+            Check::Plugin(_, stage) => &stage.name,
+            Check::Quality(name, _) => name,
+        }
     }
 
-    /// Rows of the baseline that it was fitted on.
+    /// Rows of the baseline that it was fitted on; 0 of one without.
     pub fn reference_rows(&self) -> u64 {
-        self.fitted.reference_rows
+        self.fitted.as_ref().map_or(0, |fitted| fitted.reference_rows)
     }
 
-    async fn check(&self, current: &Batch) -> Result<MonitorReport, ServingError> {
-        let report = self.stage.check(&self.fitted.bytes, current).await?;
+    async fn report(&self, fitted: &FittedState, current: &Batch) -> Result<MonitorReport, ServingError> {
+        let (plugin, report) = match &self.check {
+            Check::Plugin(plugin, stage) => (plugin.clone(), stage.check(&fitted.bytes, current).await?),
+            Check::Quality(name, quality) => {
+                let baseline = quality.fitted(&fitted.bytes).map_err(|e| damaged(name, &e))?;
+                let verdicts = quality.compare(&baseline, &baseline, &quality.summarize(current));
+                ("data-quality".to_owned(), report_of(verdicts))
+            }
+        };
         Ok(MonitorReport {
             name: self.name.clone(),
-            plugin: self.plugin.clone(),
+            plugin,
             on: self.target,
             report,
         })
     }
+}
+
+impl Check {
+    /// What the monitor computes from its baseline.
+    pub(crate) async fn fit(&self, reference: &Batch) -> Result<Vec<u8>, ServingError> {
+        match self {
+            Self::Plugin(_, stage) => stage.fit(reference).await,
+            Self::Quality(name, quality) => quality.fit(reference).map_err(|e| damaged(name, &e)),
+        }
+    }
+
+    /// SHA-256 of what computes it, or the name and the number of its layout.
+    fn digest(&self) -> &str {
+        match self {
+            Self::Plugin(_, stage) => &stage.digest,
+            Self::Quality(..) => "data-quality/1",
+        }
+    }
+}
+
+pub(crate) fn damaged(name: &str, error: &dyn std::fmt::Display) -> ServingError {
+    ServingError::new(
+        Kind::Internal,
+        "internal",
+        format!("the sketch of the baseline: {error}"),
+    )
+    .in_stage(name)
+}
+
+/// The host's own verdicts in the form of a plugin's.
+fn report_of(verdicts: Vec<FeatureVerdict>) -> DriftReport {
+    let status = |status| match status {
+        Status::Stable => DriftStatus::Stable,
+        Status::Warn => DriftStatus::Warn,
+        Status::Drifted => DriftStatus::Drifted,
+        Status::InsufficientData => DriftStatus::InsufficientData,
+    };
+    let worst = match verdicts.is_empty() {
+        true => Status::InsufficientData,
+        false => Status::worst(verdicts.iter().map(|verdict| verdict.status)),
+    };
+    let feature = |verdict: FeatureVerdict| FeatureDrift {
+        feature: verdict.feature,
+        method: verdict.method,
+        statistic: verdict.statistic,
+        threshold: verdict.threshold.unwrap_or(f64::INFINITY),
+        p_value: verdict.p_value,
+        effect_size: verdict.effect_size,
+        reference_count: verdict.reference_count,
+        current_count: verdict.current_count,
+        reference_missing_rate: verdict.reference_missing_rate,
+        current_missing_rate: verdict.current_missing_rate,
+        status: status(verdict.status),
+        detail: verdict.detail,
+    };
+    DriftReport {
+        status: status(worst),
+        features: verdicts.into_iter().map(feature).collect(),
+    }
+}
+
+/// A plugin's verdicts in the form in which windows keep them.
+pub(crate) fn verdicts_of(report: DriftReport) -> Vec<FeatureVerdict> {
+    let status = |status| match status {
+        DriftStatus::Stable => Status::Stable,
+        DriftStatus::Warn => Status::Warn,
+        DriftStatus::Drifted => Status::Drifted,
+        DriftStatus::InsufficientData => Status::InsufficientData,
+    };
+    // JSON has no infinity; of a distance without a bound the sign says enough.
+    let finite = |number: f64| number.clamp(f64::MIN, f64::MAX);
+    let verdict = |feature: FeatureDrift| FeatureVerdict {
+        feature: feature.feature,
+        method: feature.method,
+        statistic: feature.statistic.map(finite),
+        threshold: Some(feature.threshold).filter(|threshold| threshold.is_finite()),
+        p_value: feature.p_value.map(finite),
+        effect_size: feature.effect_size.map(finite),
+        reference_count: feature.reference_count,
+        current_count: feature.current_count,
+        reference_missing_rate: finite(feature.reference_missing_rate),
+        current_missing_rate: finite(feature.current_missing_rate),
+        status: status(feature.status),
+        detail: feature.detail,
+    };
+    report.features.into_iter().map(verdict).collect()
 }
 
 /// Digest of everything that a monitor's state is computed from: its plugin and config, the baseline,
@@ -115,7 +231,7 @@ impl Monitor {
 pub(crate) fn key(
     spec: &DeploymentSpec,
     monitor: &MonitorSpec,
-    stage: &PluginStage,
+    check: &Check,
     pipeline: &Pipeline,
     baseline: &BaselineRecord,
 ) -> Digest {
@@ -141,10 +257,18 @@ pub(crate) fn key(
             ])
         }
     };
+    let config = match check {
+        Check::Plugin(..) => monitor.config.clone(),
+        Check::Quality(..) => json!([
+            monitor.config,
+            spec.monitoring.categorical,
+            crate::windows::private(spec)
+        ]),
+    };
     let all = json!([
         KEY_FORMAT,
-        stage.digest,
-        monitor.config,
+        check.digest(),
+        config,
         monitor.on,
         baseline,
         spec.input,
@@ -157,7 +281,7 @@ pub(crate) fn key(
 pub(crate) async fn fit(
     spec: &MonitorSpec,
     key: Digest,
-    stage: &PluginStage,
+    check: &Check,
     pipeline: &Pipeline,
     baseline: &Batch,
 ) -> Result<FittedState, ServingError> {
@@ -165,7 +289,7 @@ pub(crate) async fn fit(
     Ok(FittedState {
         key,
         reference_rows: reference.rows() as u64,
-        bytes: stage.fit(&reference).await?,
+        bytes: check.fit(&reference).await?,
     })
 }
 
@@ -210,7 +334,8 @@ pub(crate) fn forget(store: &DeploymentStore, tenant: &TenantId, name: &str, num
     }
 }
 
-/// Run every monitor on a batch of the pipeline's input columns. Each target is computed once.
+/// Run every monitor that has a baseline on a batch of the pipeline's input columns. Each target is computed
+/// once.
 pub(crate) async fn check_all(
     pipeline: &Pipeline,
     monitors: &[Monitor],
@@ -222,13 +347,14 @@ pub(crate) async fn check_all(
         MonitorTarget::Features,
         MonitorTarget::Predictions,
     ] {
-        if !monitors.iter().any(|m| m.target == target) {
+        let of = |monitor: &&Monitor| monitor.target == target && monitor.fitted.is_some();
+        if !monitors.iter().any(|monitor| of(&monitor)) {
             continue;
         }
         let batch = pipeline.run_to(target, current.clone(), None).await?;
-        for (index, monitor) in monitors.iter().enumerate() {
-            if monitor.target == target {
-                reports.push((index, monitor.check(&batch).await?));
+        for (index, monitor) in monitors.iter().enumerate().filter(|(_, monitor)| of(monitor)) {
+            if let Some(fitted) = &monitor.fitted {
+                reports.push((index, monitor.report(fitted, &batch).await?));
             }
         }
     }

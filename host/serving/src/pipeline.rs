@@ -155,6 +155,15 @@ impl Pipeline {
         if target == MonitorTarget::Features {
             return Ok(batch);
         }
+        self.run_from_features(batch, trail).await
+    }
+
+    /// Run a batch of the model's columns through the rest of the stages, all rows at once.
+    pub(crate) async fn run_from_features(
+        &self,
+        mut batch: Batch,
+        trail: Option<&Trail>,
+    ) -> Result<Batch, ServingError> {
         batch = match &self.core {
             Core::Features => batch,
             Core::Model(stage) => stage.run(batch, trail).await?,
@@ -183,7 +192,7 @@ impl Pipeline {
             .chain(&mut self.transforms)
             .chain(predictor)
             .chain(&mut self.post)
-            .chain(monitors.iter_mut().map(Monitor::stage_mut));
+            .chain(monitors.iter_mut().filter_map(Monitor::stage_mut));
         plugins.for_each(|stage| stage.measure(vitals));
     }
 

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use caisson_data::{Batch, Schema};
-use caisson_registry::{Origin, RevisionRecord, TenantId};
+use caisson_registry::{ModelRecord, Origin, RevisionRecord, TenantId};
 use caisson_sandbox::{Meter, Sandbox};
+use tokio::sync::OnceCell;
 
 use crate::answers::Answers;
 use crate::batching::{self, Batcher};
 use crate::build::Built;
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
+use crate::importance::Importance;
 use crate::logging::{Logging, Ticket};
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction};
@@ -24,6 +26,7 @@ use crate::spec::{DeploymentSpec, MonitorTarget};
 use crate::statistics::Statistics;
 use crate::trail::{About, Trail};
 use crate::vitals::Vitals;
+use crate::windows::{Live, Windows};
 
 /// One immutable revision of a deployment, ready to serve.
 #[derive(Debug)]
@@ -31,14 +34,18 @@ pub struct Revision {
     pub(crate) record: RevisionRecord,
     spec: DeploymentSpec,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// Once somebody has asked.
+    pub(crate) importance: OnceCell<Arc<Importance>>,
     batcher: Option<Arc<Batcher>>,
     statistics: Arc<Statistics>,
     answers: Option<Answers>,
     logging: Option<Logging>,
-    pub(crate) monitors: Vec<Monitor>,
+    pub(crate) monitors: Arc<Vec<Monitor>>,
+    pub(crate) measured: Option<ModelRecord>,
+    windows: Option<Windows>,
     plan: Plan,
-    sandbox: Sandbox,
-    meter: Arc<Meter>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) meter: Arc<Meter>,
     vitals: Arc<Vitals>,
 }
 
@@ -47,6 +54,7 @@ impl Revision {
         let Built {
             mut pipeline,
             mut monitors,
+            measured,
             ..
         } = built;
         let vitals = parts.vitals.of(tenant, &record.name);
@@ -87,6 +95,15 @@ impl Revision {
             let log = parts.predictions.log(owner, name, record.number, spec.clone());
             Logging::new(log, &pipeline, &parts.sandbox, &meter)
         });
+        let monitors = Arc::new(monitors);
+        let live = Live {
+            tenant,
+            record: &record,
+            spec: &built.spec,
+            pipeline: &pipeline,
+            monitors: &monitors,
+        };
+        let windows = Windows::start(parts, live, measured.clone());
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
@@ -94,11 +111,14 @@ impl Revision {
             record,
             spec: built.spec,
             pipeline,
+            importance: OnceCell::new(),
             batcher,
             statistics,
             answers,
             logging,
             monitors,
+            windows,
+            measured,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter,
@@ -214,6 +234,10 @@ impl Revision {
         }
         let logged = self.logging.as_ref().zip(ticket);
         let logged = logged.and_then(|(log, ticket)| Some((log, log.take(ticket, &batch, start)?)));
+        let seen = self
+            .windows
+            .as_ref()
+            .and_then(|windows| Some((windows, windows.take(&batch)?)));
         let rows = batch.rows();
         // What is logged has steps of its own: a request that is followed may have many parts.
         let own = logged.is_some().then(|| Trail::of_part(followed.as_ref()));
@@ -237,6 +261,9 @@ impl Revision {
             self.vitals.answered(rows, took, result.as_ref().err());
         }
         self.statistics.ended(rows, took, result.is_ok());
+        if let (Ok(prediction), Some((windows, input))) = (&result, seen) {
+            windows.answered(input, &prediction.batch);
+        }
         if let (Some(followed), Some(own)) = (&followed, &own) {
             followed.join(own);
         }
@@ -295,12 +322,12 @@ impl Revision {
     ///
     /// The deployment has no monitors, or a stage failed.
     pub async fn drift(self: &Arc<Self>, current: Batch) -> Result<Vec<MonitorReport>, ServingError> {
-        if self.monitors.is_empty() {
+        if !self.monitors.iter().any(|monitor| monitor.fitted().is_some()) {
             return Err(ServingError::new(
                 Kind::Unprocessable,
                 "no-monitors",
                 format!(
-                    "`{}` has no monitors; add some to its deployment file",
+                    "`{}` has no monitors that compare with a baseline; add some to its deployment file",
                     self.name()
                 ),
             ));

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use caisson_inference::Model;
+use caisson_monitoring::Monitoring;
 use caisson_predictions::Predictions;
 use caisson_registry::{
     AliasChange, DeploymentStore, ModelRecord, Models, NewRevision, Origin, Plugins, RegistryError,
@@ -33,6 +34,7 @@ use crate::revision::Revision;
 use crate::spec::DeploymentSpec;
 use crate::turns::Turns;
 use crate::vitals::VitalsTable;
+use crate::windows;
 
 /// What a [`Serving`] is put together from.
 #[derive(Clone)]
@@ -53,6 +55,8 @@ pub struct Parts {
     pub vitals: Arc<VitalsTable>,
     /// The prediction log.
     pub predictions: Predictions,
+    /// Windows of live answers.
+    pub monitoring: Monitoring,
 }
 
 impl Parts {
@@ -150,7 +154,7 @@ fn earlier(live: Option<&Revision>) -> Earlier {
     let Some(live) = live else {
         return Earlier::default();
     };
-    let fitted = live.monitors.iter().map(Monitor::fitted);
+    let fitted = live.monitors.iter().filter_map(Monitor::fitted);
     Earlier {
         pins: live.record.pins.clone().unwrap_or_default(),
         unpinned: false,
@@ -362,7 +366,7 @@ impl Serving {
         replaced: Option<u64>,
     ) {
         let states: Vec<_> = monitors
-            .map(|monitor| (monitor.name().to_owned(), Arc::clone(monitor.fitted())))
+            .filter_map(|monitor| Some((monitor.name().to_owned(), Arc::clone(monitor.fitted()?))))
             .collect();
         let (deployments, owner, name, number) = (
             self.parts.deployments.clone(),
@@ -443,6 +447,7 @@ impl Serving {
             })
             .await?;
         self.withdraw(tenant, name);
+        windows::forget(&self.parts, tenant, name).await;
         self.states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

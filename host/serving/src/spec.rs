@@ -18,11 +18,20 @@
 //! post:
 //!   - {plugin: customer-value@1.0.0}
 //! monitors:
-//!   - {name: recency-ks, plugin: ks@0.1.0, on: input, config: {...}}
+//!   - {name: recency-ks, plugin: ks@0.1.0, on: input, config: {...}, window: {size: 1d}}
+//! monitoring:
+//!   segments: [country]
 //! batching:
 //!   max_batch_size: 64
 //! log:
 //!   sample: 0.1
+//! ground_truth:
+//!   label: {name: bought, type: int64}
+//! performance:
+//!   task: binary
+//!   scores: [probability]
+//!   positive: 1
+//!   window: {seconds: 86400}
 //! ```
 //!
 //! Unknown keys are errors everywhere: a misspelt limit must not be a limit that isn't there.
@@ -30,8 +39,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caisson_data::{Field, Schema};
+use caisson_monitoring::spec::{
+    AgainstSpec, AlarmSpec, MonitoringSpec, SEGMENT_COLUMNS_MAX, WindowsSpec, check_segments,
+};
 use caisson_predictions::LogSpec;
 use caisson_registry::NAME_PATTERN;
+use caisson_truth::{GroundTruthSpec, PerformanceSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +94,9 @@ pub struct DeploymentSpec {
     #[schemars(length(max = MONITORS_MAX))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monitors: Vec<MonitorSpec>,
+    /// What is gathered of answers: the share of requests, windows and segments of the statistics.
+    #[serde(default, skip_serializing_if = "MonitoringSpec::is_default")]
+    pub monitoring: MonitoringSpec,
     /// How requests share runs.
     #[serde(default, skip_serializing_if = "BatchingSpec::is_default")]
     pub batching: BatchingSpec,
@@ -90,6 +106,12 @@ pub struct DeploymentSpec {
     /// What is logged of requests and answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpec>,
+    /// What came true of predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground_truth: Option<GroundTruthSpec>,
+    /// How well the deployment does, by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<PerformanceSpec>,
 }
 
 /// One plugin in the pipeline.
@@ -266,14 +288,54 @@ impl PredictorSpec {
 }
 
 impl MonitorSpec {
-    /// The plugin, as a stage.
-    pub fn stage(&self) -> StageSpec {
-        StageSpec {
-            plugin: self.plugin.clone(),
+    /// The plugin, as a stage; none of a check of the host's own.
+    pub fn stage(&self) -> Option<StageSpec> {
+        Some(StageSpec {
+            plugin: self.plugin.clone()?,
             config: self.config.clone(),
             limits: self.limits,
             isolation: IsolationSpec::Fresh,
             grants: BTreeSet::new(),
+        })
+    }
+
+    /// What serde can't say; `at` says where it stands.
+    fn check(&self, at: &str) -> Result<(), String> {
+        match (&self.plugin, self.check) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (Some(_), Some(_)) => return Err(format!("{at}: `plugin` and `check` exclude each other")),
+            (None, None) => {
+                return Err(format!(
+                    "{at}: a monitor has a `plugin` (a drift check) or a `check` (data-quality)"
+                ));
+            }
+        }
+        let Some(window) = &self.window else {
+            let given = [
+                ("against", !self.against.is_baseline()),
+                ("alarm", self.alarm.is_some()),
+                ("segments", !self.segments.is_empty()),
+            ];
+            return match given.into_iter().find(|(_, given)| *given) {
+                Some((name, _)) => Err(format!(
+                    "{at}.{name} is a setting of windows: give the monitor a `window`"
+                )),
+                None => Ok(()),
+            };
+        };
+        window.check(&format!("{at}.window"))?;
+        self.against.check(&format!("{at}.against"))?;
+        let alarm = self.alarm.unwrap_or_default().hysteresis();
+        alarm.map_err(|e| format!("{at}.alarm: {e}"))?;
+        check_segments(&format!("{at}.segments"), &self.segments)
+    }
+
+    /// What it is, for people: its plugin, or its check.
+    pub fn check_name(&self) -> &str {
+        match (&self.plugin, self.check) {
+            (Some(plugin), _) => plugin,
+            (None, Some(CheckSpec::DataQuality)) => "data-quality",
+            (None, None) => "",
         }
     }
 }
@@ -311,16 +373,28 @@ impl std::fmt::Display for MonitorTarget {
     }
 }
 
-/// One drift check on the deployment's data.
+/// A check that needs no plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckSpec {
+    /// Missing values, new categories, and how many different values there are.
+    DataQuality,
+}
+
+/// One drift check on the deployment's data: by a plugin, or by a check of the host's own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MonitorSpec {
     /// Unique in the deployment.
     #[schemars(regex(pattern = NAME_PATTERN), length(max = NAME_MAX))]
     pub name: String,
-    /// The drift-check plugin, as in a stage.
-    pub plugin: String,
-    /// As in a stage.
+    /// The drift-check plugin, as in a stage; excludes `check`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// A check that needs no plugin; excludes `plugin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckSpec>,
+    /// As in a stage; of a `check`, its settings.
     #[serde(default = "empty_object")]
     pub config: serde_json::Value,
     /// As in a stage.
@@ -329,6 +403,19 @@ pub struct MonitorSpec {
     /// What it looks at.
     #[serde(default)]
     pub on: MonitorTarget,
+    /// The windows of live answers that it judges. Absent: it is only asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowsSpec>,
+    /// What windows are compared with.
+    #[serde(default, skip_serializing_if = "AgainstSpec::is_baseline")]
+    pub against: AgainstSpec,
+    /// When its alarm is raised (default: 2 drifted windows of the last 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<AlarmSpec>,
+    /// Input columns: each of their values is judged for itself, beside all rows.
+    #[schemars(length(max = SEGMENT_COLUMNS_MAX))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<String>,
 }
 
 /// Why a spec can't be one, before anything is resolved. The message says where in the file.
@@ -396,6 +483,10 @@ impl DeploymentSpec {
             .as_ref()
             .map_or(Ok(()), LogSpec::check)
             .map_err(SpecError)?;
+        let truth = self.ground_truth.as_ref().map_or(Ok(()), GroundTruthSpec::check);
+        truth.map_err(SpecError)?;
+        let performance = self.performance.as_ref().map_or(Ok(()), PerformanceSpec::check);
+        performance.map_err(SpecError)?;
         self.batching.check(self.predictor.is_some()).map_err(SpecError)?;
         if self.monitors.len() > MONITORS_MAX {
             return fail(format!(
@@ -403,8 +494,15 @@ impl DeploymentSpec {
                 self.monitors.len()
             ));
         }
+        self.monitoring.check().map_err(SpecError)?;
         for (i, monitor) in self.monitors.iter().enumerate() {
             check_name(&format!("monitors[{i}].name"), &monitor.name)?;
+            monitor.check(&format!("monitors[{i}]")).map_err(SpecError)?;
+            if monitor.window.is_some() && self.monitoring.sample == 0.0 {
+                return fail(format!(
+                    "monitors[{i}].window: `monitoring.sample` is 0, so there are no answers to judge"
+                ));
+            }
             if self.monitors.iter().take(i).any(|m| m.name == monitor.name) {
                 return fail(format!(
                     "monitors[{i}].name: two monitors are named `{}`",

@@ -4,6 +4,7 @@
 //! are threads of this program on the same machine, so they take part of it; what is compared was
 //! measured in one run. `benches/README.md` tells what was found.
 
+mod connections;
 mod deploy;
 mod fairness;
 mod many;

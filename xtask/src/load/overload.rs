@@ -1,28 +1,28 @@
 //! Twice what the server can answer: what it can't is refused at once, and what it can is still answered.
 //!
 //! The load is open: a request is sent when its time has come, whatever became of those before it, over as
-//! many connections as that takes. Peak and overload alternate, so that both have the same machine.
+//! many connections as that takes. Peak and overload alternate, so that both have the same machine, and
+//! server and clients have half of its cores each: twice the load must not cost the server its cores.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::{Options, Report, ms};
+use super::{Options, Report, connections, ms};
 use crate::compare::caisson;
 use crate::compare::case::Case;
 use crate::compare::fixture::{Fixture, Form};
 use crate::compare::measure::median;
 use crate::process;
-use crate::raw::{self, Connection};
+use crate::raw;
 use crate::stats::Latencies;
 
 /// Connections of the closed load that finds the peak: enough that the server never waits for one.
 const PEAK_CONNECTIONS: usize = 32;
 /// Connections of the open load: with answers and refusals within 100 ms these offer 5,000 a second.
-const OPEN_CONNECTIONS: usize = 512;
+const OPEN_CONNECTIONS: usize = 1000;
 /// How many times the peak is offered.
 const TIMES: f64 = 2.0;
 /// What is answered under overload, as a share of the peak.
@@ -73,6 +73,10 @@ impl Phase {
 
 pub(super) fn run(options: &Options) -> Result<Report> {
     let fixture = Fixture::load()?;
+    // Else the clients of an overload would take from the server what they need to make it. The server
+    // inherits its cores, and so starts as many threads as it has of them.
+    let (servers, clients) = process::halves()?;
+    process::pin(std::process::id(), &servers)?;
     let (site, tenant) = caisson::set_up(&options.program, &fixture)?;
     let mut request = fixture.request(Form::Oip, Case::json(ROWS, 1));
     let key = tenant.key().unwrap_or_default();
@@ -83,8 +87,11 @@ pub(super) fn run(options: &Options) -> Result<Report> {
         bytes: raw::post(&request.path, &request.headers, &request.body),
     };
     let (mut peaks, mut overloads) = (Vec::new(), Vec::new());
-    // The first peak finds cold code everywhere, and is not counted.
-    phase(&target, PEAK_CONNECTIONS, None, 1)?;
+    process::pin(std::process::id(), &clients)?;
+    eprintln!("    the server runs on cores {servers}, the clients on {clients}");
+    // The first of each finds cold code and untouched memory everywhere, and is not counted.
+    let cold = phase(&target, PEAK_CONNECTIONS, None, 1)?;
+    phase(&target, OPEN_CONNECTIONS, Some(TIMES * cold.goodput()), 2)?;
     for round in 1..=ROUNDS {
         let peak = phase(&target, PEAK_CONNECTIONS, None, options.seconds)?;
         ensure!(!peak.answered.is_empty(), "nothing was answered");
@@ -106,93 +113,29 @@ pub(super) fn run(options: &Options) -> Result<Report> {
 fn phase(target: &Target, connections: usize, rate: Option<f64>, seconds: u64) -> Result<Phase> {
     let tree = process::tree(target.pid);
     let cpu = process::cpu(&tree);
-    let (begin, next) = (Instant::now(), AtomicU64::new(0));
-    let end = begin + Duration::from_secs(seconds);
-    let parts: Result<Vec<Phase>> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..connections)
-            .map(|_| {
-                // Small stacks: there are hundreds, and none goes deep.
-                std::thread::Builder::new()
-                    .stack_size(256 << 10)
-                    .spawn_scoped(scope, || {
-                        let due = || match rate {
-                            None => Instant::now(),
-                            Some(rate) => begin + turn(next.fetch_add(1, Ordering::Relaxed), rate),
-                        };
-                        client(target, due, end)
-                    })
-            })
-            .collect();
-        clients
-            .into_iter()
-            .map(|client| client?.join().map_err(|_| anyhow!("a client panicked")))
-            .collect()
-    });
-    let seconds = begin.elapsed().as_secs_f64();
-    let mut all = Phase {
-        seconds,
-        cores: process::cpu(&tree).saturating_sub(cpu).as_secs_f64() / seconds,
-        ..Phase::default()
-    };
-    for part in parts? {
-        all.answered.extend(part.answered);
-        all.refused.extend(part.refused);
-        for (status, count) in part.statuses {
-            *all.statuses.entry(status).or_default() += count;
-        }
-        all.without_retry_after += part.without_retry_after;
-        all.failed += part.failed;
-    }
-    Ok(all)
-}
-
-/// When the request number so and so is due.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn turn(number: u64, rate: f64) -> Duration {
-    Duration::from_secs_f64(number as f64 / rate.max(1.0))
-}
-
-/// One connection's requests, each when `due` says.
-fn client(target: &Target, due: impl Fn() -> Instant, end: Instant) -> Phase {
+    let begin = Instant::now();
     let mut found = Phase::default();
-    let mut connection = None;
-    loop {
-        let at = due();
-        if at >= end {
-            return found;
-        }
-        std::thread::sleep(at.saturating_duration_since(Instant::now()));
-        // Counted from here: a request that no connection was free for is late by the clients' fault.
-        let start = Instant::now();
-        if start >= end {
-            return found;
-        }
-        let mut open = match connection
-            .take()
-            .map_or_else(|| Connection::open(&target.url), Ok)
-        {
-            Ok(open) => open,
-            Err(_) => {
-                found.failed += 1;
-                continue;
+    let load = connections::Load {
+        url: &target.url,
+        request: &target.bytes,
+        connections,
+        rate,
+        lasts: Duration::from_secs(seconds),
+    };
+    connections::run(&load, |took, reply| {
+        match reply.map(|reply| (reply.status, reply.retry_after)) {
+            Some((200, _)) => found.answered.push(took),
+            Some((status @ (429 | 503), retry_after)) => {
+                *found.statuses.entry(status).or_default() += 1;
+                found.refused.push(took);
+                found.without_retry_after += u64::from(!retry_after);
             }
-        };
-        match open.send(&target.bytes).and_then(|()| open.receive()) {
-            Ok(reply) => {
-                match reply.status {
-                    200 => found.answered.push(start.elapsed()),
-                    429 | 503 => {
-                        *found.statuses.entry(reply.status).or_default() += 1;
-                        found.refused.push(start.elapsed());
-                        found.without_retry_after += u64::from(!reply.retry_after);
-                    }
-                    _ => found.failed += 1,
-                }
-                connection = Some(open).filter(|_| !reply.closes);
-            }
-            Err(_) => found.failed += 1,
+            _ => found.failed += 1,
         }
-    }
+    })?;
+    found.seconds = begin.elapsed().as_secs_f64();
+    found.cores = process::cpu(&tree).saturating_sub(cpu).as_secs_f64() / found.seconds;
+    Ok(found)
 }
 
 /// `429 × 12, 503 × 3`, or a dash.
@@ -276,12 +219,6 @@ fn report(peaks: &[Phase], overloads: &[Phase]) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn turns_come_at_the_rate() {
-        assert_eq!(turn(0, 200.0), Duration::ZERO);
-        assert_eq!(turn(300, 200.0), Duration::from_millis(1500));
-    }
 
     #[test]
     fn the_share_of_the_peak() {

@@ -31,6 +31,8 @@ const MATRIX: &[(&str, [bool; 5], [bool; 2])] = {
         ("deployment:predict", [N, Y, Y, N, Y], [N, N]),
         ("deployment:feedback", [N, Y, Y, N, Y], [N, N]),
         ("deployment:drift", [N, Y, Y, N, Y], [N, N]),
+        ("deployment:read-predictions", [N, N, Y, N, Y], [N, N]),
+        ("deployment:evaluate", [N, N, Y, N, Y], [N, N]),
         ("deployment:deploy", [N, N, Y, N, Y], [N, N]),
         ("deployment:rollback", [N, N, Y, N, Y], [N, N]),
         ("deployment:load", [N, N, Y, N, Y], [N, N]),

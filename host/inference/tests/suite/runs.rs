@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use caisson_data::Values;
 use caisson_inference::{
-    ByteInput, InferenceError, Input, Model, Provider, Runtime, Selection, SessionOptions, ValuesRef,
+    Arena, ByteInput, InferenceError, Input, Model, Provider, Runtime, Selection, SessionOptions, ValuesRef,
     WasiTensorType,
 };
 
@@ -280,6 +280,29 @@ async fn a_run_that_nobody_waits_for_is_stopped() {
     running.abort();
     let soon = Instant::now() + Duration::from_secs(20);
     assert!(model.run(times(3), &Selection::ALL, soon).await.is_ok());
+}
+
+/// Memory that is kept, given back or never pooled: the same bits, run after run, large after small.
+#[tokio::test]
+async fn answers_do_not_depend_on_the_arena() {
+    for arena in [Arena::Keep, Arena::Shrink, Arena::Off] {
+        for case in cases() {
+            let options = SessionOptions {
+                sessions: Some(1),
+                arena,
+                ..SessionOptions::default()
+            };
+            let model = Model::load(runtime(), &file(&case.model), &options).unwrap();
+            for _ in 0..3 {
+                let inputs = case.inputs.iter().map(|i| i.input()).collect();
+                let outputs = model.run(inputs, &Selection::ALL, later()).await.unwrap();
+                for (output, expected) in outputs.iter().zip(&case.outputs) {
+                    let what = format!("{} {} with {arena:?}", case.model, expected.name);
+                    assert_bits(&output.values, &expected.values(), &what);
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

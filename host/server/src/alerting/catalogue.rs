@@ -3,6 +3,9 @@
 use caisson_alerts::{Catalogue, Kind, Metric, Period, Unit};
 use caisson_sandbox::DriftStatus;
 use caisson_serving::{MonitorDrift, Reading};
+use caisson_truth::Metric as Measured;
+
+use super::windows;
 
 /// The windows that rules choose from, the first unless they do. The longest is what deployments
 /// remember.
@@ -82,6 +85,45 @@ const VERDICTS: [Verdict; 2] = [
     }),
 ];
 
+/// Metrics that are estimated before labels come, by the names that rules have for them.
+const ESTIMATED: [(Measured, &str, &str); 5] = [
+    (Measured::Accuracy, "estimated_accuracy", "estimated accuracy"),
+    (Measured::Precision, "estimated_precision", "estimated precision"),
+    (Measured::Recall, "estimated_recall", "estimated recall"),
+    (Measured::F1, "estimated_f1", "estimated F1 score"),
+    (
+        Measured::RocAuc,
+        "estimated_roc_auc",
+        "estimated area under the ROC curve",
+    ),
+];
+
+/// 1 while worse windows are an alarm.
+pub(super) const DEGRADED: &str = "degraded";
+
+/// What a rule calls the estimate of a metric.
+pub(super) fn estimated(metric: &str) -> Option<&'static str> {
+    let of = ESTIMATED.iter().find(|(of, ..)| of.as_str() == metric);
+    of.map(|(_, name, _)| *name)
+}
+
+/// Metrics of performance, of all rows and of segments.
+fn performance() -> impl Iterator<Item = Metric> {
+    let measured = Measured::ALL
+        .iter()
+        .map(|metric| (metric.as_str(), metric.title()));
+    let estimated = ESTIMATED.iter().map(|(_, name, title)| (*name, *title));
+    measured
+        .chain(estimated)
+        .map(|(name, title)| Metric::new(name, title, Kind::Performance, Unit::Ratio))
+        .chain([Metric::new(
+            DEGRADED,
+            "degradation",
+            Kind::Performance,
+            Unit::Count,
+        )])
+}
+
 /// The parameter of metrics of monitors.
 pub(super) const MONITOR: &str = "monitor";
 
@@ -93,7 +135,13 @@ pub(crate) fn catalogue() -> Catalogue {
     let verdicts = VERDICTS
         .iter()
         .map(|(name, title, unit, _)| Metric::new(name, title, Kind::Drift, *unit).with_param(MONITOR));
-    Catalogue::new(measures.chain(verdicts).map(Metric::without_segments))
+    let measures = measures.map(Metric::without_segments);
+    Catalogue::new(
+        measures
+            .chain(verdicts)
+            .chain(windows::metrics())
+            .chain(performance()),
+    )
 }
 
 /// The value of a metric in a window; none where it can't be said, or isn't one of windows.

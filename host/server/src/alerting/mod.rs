@@ -3,7 +3,9 @@
 //! [`catalogue`] is what rules may name. [`Alerting`] compares rules with it at an interval, and delivers.
 
 mod catalogue;
+mod performance;
 mod round;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +68,7 @@ async fn evaluate(app: Arc<App>, interval: Duration, ended: impl Future<Output =
         }
         let app = Arc::clone(&app);
         let turn = spawn_blocking(move || {
-            round::run(&app.serving, &app.alerts, &mut seen);
+            round::run(&app, &mut seen);
             seen
         });
         seen = turn.await.unwrap_or_else(|error| {

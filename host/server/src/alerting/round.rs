@@ -13,6 +13,8 @@ use caisson_serving::{Reading, Revision, Serving};
 use jiff::Timestamp;
 
 use super::catalogue::{MONITOR, measure, verdicts};
+use super::windows;
+use crate::app::App;
 
 /// What was handed over before.
 #[derive(Debug, Default)]
@@ -27,7 +29,8 @@ struct SeenOf {
 }
 
 /// Evaluate the rules of all tenants that serve something.
-pub(super) fn run(serving: &Serving, alerts: &Alerts, seen: &mut Seen) {
+pub(super) fn run(app: &App, seen: &mut Seen) {
+    let (serving, monitoring, alerts, truth) = (&app.serving, &app.monitoring, &app.alerts, &app.truth);
     let now = Now::read();
     let mut tenants: BTreeMap<TenantId, Vec<Arc<Revision>>> = BTreeMap::new();
     for (tenant, revision) in serving.all() {
@@ -55,6 +58,11 @@ pub(super) fn run(serving: &Serving, alerts: &Alerts, seen: &mut Seen) {
         let mut newest = Vec::new();
         for revision in &revisions {
             found.extend(of_windows(&rules, window, revision, now));
+            found.extend(super::performance::of(truth, &tenant, revision));
+            // Values are taken in once, by their times.
+            if let Some(newest) = monitoring.newest(tenant.as_str(), revision.name()) {
+                found.extend(windows::values(&rules, revision, &newest));
+            }
             if let Some((at, said)) = of_monitors(revision, of.drift.get(revision.name())) {
                 found.extend(said);
                 newest.push((revision.name().to_owned(), at));
@@ -160,7 +168,7 @@ fn of_monitors(revision: &Revision, before: Option<&SystemTime>) -> Option<(Syst
     Some((drift.at, said.collect()))
 }
 
-fn observation(metric: &str, revision: &Revision, value: f64, at: Timestamp) -> Observation {
+pub(super) fn observation(metric: &str, revision: &Revision, value: f64, at: Timestamp) -> Observation {
     Observation {
         metric: metric.to_owned(),
         params: BTreeMap::new(),

@@ -12,6 +12,7 @@ mod config;
 mod deploy;
 mod download;
 mod history;
+mod insight;
 mod key;
 mod metrics;
 mod model;
@@ -28,6 +29,8 @@ mod remote;
 pub(crate) mod serve;
 mod signing;
 mod tenant;
+mod truth;
+mod windows;
 
 use clap::{Parser, Subcommand};
 
@@ -49,7 +52,13 @@ Examples:
   caisson model push churn model.onnx --baseline baseline.csv
   caisson deploy -f churn.yaml                         create or change a deployment
   caisson predict churn --row '{\"recency\": 12}'        ask for a prediction
+  caisson drift churn                                  see what monitors said of live answers
   caisson drift churn --file this-month.csv            compare data with the baseline
+  caisson diagnose churn                               why is it slow, why is it wrong?
+  caisson report churn --out report.html               a page with all that is known of it
+  caisson feedback churn labels.csv                    say what came true
+  caisson performance churn                            how good the predictions were
+  caisson statistics churn                             see what is sent and answered, in numbers
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
   caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
@@ -80,8 +89,20 @@ enum Command {
     Rollback(history::RollbackArgs),
     /// Ask a deployment for predictions.
     Predict(predict::PredictArgs),
-    /// Compare data with a deployment's baseline.
+    /// What monitors said of live answers; compare data with a deployment's baseline.
     Drift(predict::DriftArgs),
+    /// Why is a deployment slow, and why is it wrong?
+    Diagnose(insight::DiagnoseArgs),
+    /// Write a deployment's report as one HTML file.
+    Report(insight::ReportArgs),
+    /// What was sent to a deployment and answered, from its prediction log.
+    Predictions(truth::PredictionsArgs),
+    /// Say what came true of a deployment's predictions.
+    Feedback(truth::FeedbackArgs),
+    /// How a deployment did, window by window.
+    Performance(truth::PerformanceArgs),
+    /// What is sent to a deployment and answered, in numbers.
+    Statistics(windows::StatisticsArgs),
     /// Make, list, suspend and delete tenants; their quotas, settings and usage.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -131,6 +152,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Deployment(command) => deploy::run_command(command).map(done),
         Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
+        Command::Diagnose(args) => insight::diagnose(&args).map(done),
+        Command::Report(args) => insight::report(&args).map(done),
+        Command::Predictions(args) => truth::predictions(&args).map(done),
+        Command::Feedback(args) => truth::feedback(&args),
+        Command::Performance(args) => truth::performance(&args),
+        Command::Statistics(args) => windows::statistics(&args).map(done),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
         Command::Key(command) => key::run(command).map(done),

@@ -62,7 +62,7 @@ impl StreamArgs {
 }
 
 /// The form that a file's name says.
-fn form_of(path: &Path) -> Option<Form> {
+pub(super) fn form_of(path: &Path) -> Option<Form> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     Some(match extension.as_str() {
         "json" => Form::Json,

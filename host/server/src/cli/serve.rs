@@ -20,6 +20,7 @@ use crate::config::file::LogFormat;
 use crate::config::{ServerFlags, Settings};
 use crate::grpc;
 use crate::http::{self, listener};
+use crate::performance;
 
 /// Start a server.
 #[derive(Debug, Args)]
@@ -69,6 +70,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         });
         let sweeping = tokio::spawn(Arc::clone(&app).sweep());
         let alerting = Alerting::start(&app, settings.alerts.interval);
+        let evaluating = performance::Worker::start(&app, settings.performance_interval);
         let context = http::Context::new(Arc::clone(&app));
         let message_bytes = settings.grpc_message_bytes;
         let grpc_router = grpc::router(&context, message_bytes)?;
@@ -101,10 +103,18 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         loading.abort();
         sweeping.abort();
         alerting.stop().await;
-        let predictions = app.predictions.clone();
-        tokio::task::spawn_blocking(move || predictions.close())
+        evaluating.stop(&app).await;
+        let (predictions, truth) = (app.predictions.clone(), app.truth.clone());
+        tokio::task::spawn_blocking(move || {
+            predictions.close();
+            truth.close();
+        })
+        .await
+        .context("writing the last of the prediction log")?;
+        let monitoring = app.monitoring.clone();
+        tokio::task::spawn_blocking(move || monitoring.close())
             .await
-            .context("writing the last of the prediction log")?;
+            .context("saving the windows in progress")?;
         app.traces.close().await;
         tracing::info!("stopped");
         Ok(())

@@ -30,6 +30,7 @@ pub(crate) struct File {
     pub(crate) audit: Audit,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: PredictionLog,
+    pub(crate) performance: Performance,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quotas: Quotas,
 }
@@ -109,6 +110,14 @@ pub(crate) struct PredictionLog {
     pub(crate) buffer_bytes: Option<usize>,
 }
 
+/// `[performance]`: when deployments with ground truth are looked at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Performance {
+    /// How often it is told how they do.
+    pub(crate) interval_seconds: Option<u64>,
+}
+
 /// `[models]`: ONNX Runtime.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -116,6 +125,16 @@ pub(crate) struct Models {
     pub(crate) onnxruntime: Option<PathBuf>,
     pub(crate) provider: Option<Provider>,
     pub(crate) fallback_to_cpu: Option<bool>,
+    /// Threads within one operator.
+    pub(crate) intra_op_threads: Option<usize>,
+    /// Do they spin while they wait?
+    pub(crate) spinning: Option<bool>,
+    /// What becomes of the memory that runs work in.
+    pub(crate) arena: Option<Arena>,
+    /// Runs of a model at the same time.
+    pub(crate) sessions: Option<usize>,
+    /// Runs that wait for one, past which a run is refused.
+    pub(crate) waiting_max: Option<usize>,
 }
 
 /// `[log]`.
@@ -145,6 +164,19 @@ pub(crate) enum ReadyPolicy {
     Settled,
     /// Only when every deployment is loaded.
     All,
+}
+
+/// What becomes of the memory that a model's runs work in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Arena {
+    /// Kept for the next run.
+    #[default]
+    Keep,
+    /// Given back after a run that needed more than the first.
+    Shrink,
+    /// None: tensor by tensor from the system.
+    Off,
 }
 
 /// Where models run.

@@ -6,6 +6,7 @@
 
 mod alerts;
 pub(crate) mod file;
+mod models;
 mod tracing;
 
 use std::fmt;
@@ -20,7 +21,8 @@ use serde::Serialize;
 
 use crate::http::listener::CONNECTIONS_MAX;
 pub(crate) use alerts::Alerts;
-use file::{Audit, File, LogFormat, PredictionLog, Provider, ReadyPolicy, S3};
+use file::{Audit, File, LogFormat, PredictionLog, ReadyPolicy, S3};
+use models::{ModelFlags, Models};
 pub(crate) use tracing::Tracing;
 
 /// Where the server listens unless told otherwise: this machine alone.
@@ -55,6 +57,10 @@ const WRITE_TIMEOUT_SECONDS: u64 = 60;
 /// The longest that makes sense: what waits to be sent stays in memory.
 const WRITE_TIMEOUT_SECONDS_MAX: u64 = 3600;
 /// Memory for rows of prediction logs that wait: a deployment has a quarter of it, and less than a
+/// How often performance is told: windows are minutes at least, mostly days.
+const PERFORMANCE_SECONDS: u64 = 60;
+/// A day: whoever wants it less often wants a report.
+const PERFORMANCE_SECONDS_MAX: u64 = 86_400;
 /// mebibyte of that is less than one large request.
 const LOG_BUFFER_BYTES_MIN: usize = 4 << 20;
 /// The longest of both: a supervisor has killed the process long before.
@@ -115,15 +121,8 @@ pub(crate) struct ServerFlags {
     /// Seconds between evaluations of alert rules. [default: 15]
     #[arg(long, env = "CAISSON_ALERT_INTERVAL_SECONDS", value_name = "N")]
     alert_interval_seconds: Option<u64>,
-    /// ONNX Runtime's shared library; `cargo xtask setup` puts one in place.
-    #[arg(long, env = "CAISSON_ONNXRUNTIME", value_name = "FILE")]
-    onnxruntime: Option<PathBuf>,
-    /// Where models run. [default: cpu]
-    #[arg(long, env = "CAISSON_PROVIDER", value_enum)]
-    provider: Option<Provider>,
-    /// With `--provider cuda`: run on the CPU, and say so, where CUDA can't be had.
-    #[arg(long, env = "CAISSON_FALLBACK_TO_CPU", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    fallback_to_cpu: Option<bool>,
+    #[command(flatten)]
+    models: ModelFlags,
     /// How log lines look. [default: text]
     #[arg(long = "log", env = "CAISSON_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -161,9 +160,8 @@ pub(crate) struct Settings {
     pub(crate) audit: Audit,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: PredictionLog,
-    pub(crate) onnxruntime: Option<PathBuf>,
-    pub(crate) provider: Provider,
-    pub(crate) fallback_to_cpu: bool,
+    pub(crate) performance_interval: Duration,
+    pub(crate) models: Models,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) tracing: Tracing,
@@ -261,6 +259,7 @@ impl Settings {
             audit,
             alerts,
             predictions,
+            performance,
             quotas,
         } = file;
         let dev = flags.dev.or(server.dev).unwrap_or_default();
@@ -312,12 +311,8 @@ impl Settings {
                 interval_seconds: flags.alert_interval_seconds.or(alerts.interval_seconds),
             }),
             predictions,
-            onnxruntime: flags.onnxruntime.or(models.onnxruntime),
-            provider: flags.provider.or(models.provider).unwrap_or_default(),
-            fallback_to_cpu: flags
-                .fallback_to_cpu
-                .or(models.fallback_to_cpu)
-                .unwrap_or_default(),
+            performance_interval: seconds(None, performance.interval_seconds, PERFORMANCE_SECONDS),
+            models: Models::of(flags.models, models),
             log_format: flags.log_format.or(log.format).unwrap_or_default(),
             log_filter: flags
                 .log_filter
@@ -410,14 +405,20 @@ impl Settings {
                 format!("{bytes} is less than {LOG_BUFFER_BYTES_MIN}: large requests would never be logged"),
             );
         }
+        if !(1..=PERFORMANCE_SECONDS_MAX).contains(&self.performance_interval.as_secs()) {
+            fault(
+                "performance.interval_seconds",
+                format!(
+                    "{} is not from 1 to {PERFORMANCE_SECONDS_MAX}",
+                    self.performance_interval.as_secs()
+                ),
+            );
+        }
         if let Err(error) = self.store().blobs.check() {
             fault("storage.blobs", error.to_string());
         }
-        if let Some(library) = self.onnxruntime.as_ref().filter(|path| !path.is_file()) {
-            fault(
-                "models.onnxruntime",
-                format!("there is no file {}", library.display()),
-            );
+        for (key, message) in self.models.faults() {
+            fault(&format!("models.{key}"), message);
         }
         for (key, message) in self.alerts.faults() {
             fault(&format!("alerts.{key}"), message);
@@ -515,7 +516,14 @@ mod tests {
             ),
             ("[storage]\nblobs = \"ftp://x\"", "storage.blobs"),
             ("[predictions]\nbuffer_bytes = 1000", "predictions.buffer_bytes"),
+            (
+                "[performance]\ninterval_seconds = 0",
+                "performance.interval_seconds",
+            ),
             ("[models]\nonnxruntime = \"/none.so\"", "models.onnxruntime"),
+            ("[models]\nintra_op_threads = 0", "models.intra_op_threads"),
+            ("[models]\nsessions = 257", "models.sessions"),
+            ("[models]\nwaiting_max = 0", "models.waiting_max"),
             (
                 "[quotas]\nrequests_per_second = -1.0",
                 "quotas.requests_per_second",

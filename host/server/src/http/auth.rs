@@ -460,9 +460,13 @@ pub(crate) fn is_metered(rule: Rule) -> bool {
 }
 
 /// Changes that count against the quota of them: all but those that take rights away, which must always
-/// be possible, and each of which needs one that counts before it.
+/// be possible, and each of which needs one that counts before it; and reading, which is recorded as they are.
 fn is_counted(action: Action) -> bool {
-    action.changes() && !matches!(action, Action::KeyRevoke | Action::PolicyDelete)
+    let free = matches!(
+        action,
+        Action::KeyRevoke | Action::PolicyDelete | Action::DeploymentReadPredictions
+    );
+    action.changes() && !free
 }
 
 fn permit(

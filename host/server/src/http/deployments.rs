@@ -337,6 +337,9 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     context.app.serving.delete(caller.tenant(), &name).await?;
+    let (truth, tenant, gone) = (context.app.truth.clone(), caller.tenant().clone(), name.clone());
+    blocking(move || truth.forget_deployment(tenant.as_str(), &gone)).await??;
+    context.app.evaluator.forget(caller.tenant(), &name);
     let body = Deleted {
         name,
         result: "deleted",

@@ -17,6 +17,7 @@ use caisson_inference::ModelRejected;
 use caisson_registry::RegistryError;
 use caisson_sandbox::{Severity, UploadError, Violation};
 use caisson_serving::{Kind, ServingError};
+use caisson_truth::TruthError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -226,6 +227,16 @@ impl ApiError {
         self
     }
 
+    /// The same error in other words.
+    #[must_use]
+    pub(crate) fn saying(self, message: String) -> Self {
+        let mut other = Self::new(self.status, self.body.code, message);
+        other.retry_after = self.retry_after;
+        other.body.row = self.body.row;
+        other.body.column = self.body.column;
+        other
+    }
+
     /// The same error, which ends a stream after this many rows.
     #[must_use]
     pub(crate) fn after_rows(mut self, rows: u64) -> Self {
@@ -365,6 +376,18 @@ impl From<AlertsError> for ApiError {
             _ => return Self::internal(error),
         };
         Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl From<TruthError> for ApiError {
+    fn from(error: TruthError) -> Self {
+        let (status, code) = match &error {
+            TruthError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            TruthError::Gone => (StatusCode::NOT_FOUND, "not-found"),
+            TruthError::Store { full: true, .. } => (StatusCode::INSUFFICIENT_STORAGE, "store-full"),
+            _ => return Self::internal(error),
+        };
+        Self::new(status, code, error.to_string())
     }
 }
 

@@ -12,6 +12,7 @@ mod encoding;
 pub(crate) mod error;
 mod extract;
 mod health;
+mod insight;
 mod keys;
 pub(crate) mod listener;
 mod logged;
@@ -26,7 +27,9 @@ mod policies;
 mod predict;
 mod stream;
 mod tenants;
+mod truth;
 mod unread;
+mod windows;
 
 use std::sync::Arc;
 
@@ -180,8 +183,23 @@ pub(crate) fn routes() -> Vec<Route> {
         "/v1/deployments/{name}/diff" { get On(A::DeploymentRead) => deployments::diff }
         "/v1/deployments/{name}/rollback" { post On(A::DeploymentRollback) => deployments::rollback }
         "/v1/deployments/{name}/predict" { post On(A::DeploymentPredict) => predict::predict }
-        "/v1/deployments/{name}/drift" { post On(A::DeploymentDrift) => predict::drift }
+        "/v1/deployments/{name}/drift" {
+            get On(A::DeploymentRead) => windows::drift,
+            post On(A::DeploymentDrift) => predict::drift,
+        }
+        "/v1/deployments/{name}/statistics" { get On(A::DeploymentRead) => windows::statistics }
+        "/v1/deployments/{name}/diagnosis" { get On(A::DeploymentRead) => insight::diagnosis }
+        "/v1/deployments/{name}/report" { get On(A::DeploymentRead) => insight::report }
         "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
+        "/v1/deployments/{name}/predictions" { get On(A::DeploymentReadPredictions) => logged::predictions }
+        "/v1/deployments/{name}/feedback" {
+            get On(A::DeploymentRead) => truth::labels,
+            post On(A::DeploymentFeedback) => truth::feedback,
+        }
+        "/v1/deployments/{name}/performance" {
+            get On(A::DeploymentRead) => truth::performance,
+            post On(A::DeploymentEvaluate) => truth::evaluate,
+        }
         "/v1/deployment-schema.json" { get Public => deployments::schema }
         "/v1/alert-rules" { get On(A::AlertRead) => alerts::rules, put On(A::AlertConfigure) => alerts::put_rules }
         "/v1/alert-rules-schema.json" { get Public => alerts::schema }
@@ -447,8 +465,6 @@ mod tests {
             "model:reject",
             "model:archive",
             "metrics:read",
-            // Ground truth: not there yet.
-            "deployment:feedback",
         ];
         for action in Action::ALL {
             let name = action.as_str();

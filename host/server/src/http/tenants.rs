@@ -141,7 +141,8 @@ pub(crate) async fn delete(
         context.app.alerts.clone(),
         tenant.clone(),
     );
-    let predictions = context.app.predictions.clone();
+    let (predictions, truth) = (context.app.predictions.clone(), context.app.truth.clone());
+    let monitoring = context.app.monitoring.clone();
     blocking(move || {
         access.delete_tenant(&gone, || {
             let usage = caisson_registry::usage(&store, &gone)?;
@@ -159,7 +160,11 @@ pub(crate) async fn delete(
         // Plugins never go while their tenant is there; now it is gone.
         caisson_registry::forget(&store, &gone)?;
         alerts.forget(gone.as_str())?;
-        predictions.forget(gone.as_str()).map_err(ApiError::internal)
+        predictions.forget(gone.as_str()).map_err(ApiError::internal)?;
+        truth.forget(gone.as_str())?;
+        monitoring
+            .forget_tenant(gone.as_str())
+            .map_err(ApiError::internal)
     })
     .await??;
     let body = Deleted {

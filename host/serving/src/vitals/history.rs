@@ -89,9 +89,31 @@ impl History {
 
     pub(super) fn over(&self, window: Duration, now: Instant) -> Option<Reading> {
         let last = self.samples.back()?;
+        let within = |sample: &&Sample| last.to.duration_since(sample.to) < window;
+        Some(Self::sum(
+            self.samples.iter().rev().take_while(within),
+            last.to,
+            now,
+        ))
+    }
+
+    pub(super) fn between(&self, until: Duration, since: Duration, now: Instant) -> Option<Reading> {
+        let age = |sample: &Sample| now.duration_since(sample.to);
+        let mut within = self
+            .samples
+            .iter()
+            .rev()
+            .filter(|sample| (until..since).contains(&age(sample)))
+            .peekable();
+        let end = within.peek()?.to;
+        Some(Self::sum(within, end, now))
+    }
+
+    /// Samples together, the newest first.
+    fn sum<'a>(samples: impl Iterator<Item = &'a Sample>, end: Instant, now: Instant) -> Reading {
         let mut reading = Reading {
             starts_ago: Duration::ZERO,
-            ends_ago: now.duration_since(last.to),
+            ends_ago: now.duration_since(end),
             failures: 0,
             rows: 0,
             rejected: 0,
@@ -101,8 +123,7 @@ impl History {
             waits: Tally::default(),
             batch_rows: Tally::default(),
         };
-        let within = |sample: &&Sample| last.to.duration_since(sample.to) < window;
-        for sample in self.samples.iter().rev().take_while(within) {
+        for sample in samples {
             reading.starts_ago = now.duration_since(sample.from);
             reading.failures += sample.failures;
             reading.rows += sample.rows;
@@ -115,7 +136,7 @@ impl History {
                 StageReading::merge(&mut reading.stages, stage);
             }
         }
-        Some(reading)
+        reading
     }
 }
 

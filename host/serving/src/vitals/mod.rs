@@ -261,6 +261,13 @@ impl Vitals {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.over(window, now)
     }
+
+    /// What happened from the first to the second of these ages on, in whole samples; none where no sample
+    /// ends between them.
+    pub fn between(&self, until: Duration, since: Duration, now: Instant) -> Option<Reading> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.between(until, since, now)
+    }
 }
 
 /// Does it count against the deployment? What a caller's rows are refused for doesn't.
@@ -361,6 +368,12 @@ mod tests {
         let near = |found: Option<f64>, exact: f64| (found.unwrap() - exact).abs() < exact * 0.032;
         assert!(near(five.latency_ms(0.5), 20.0) && near(five.latency_ms(0.95), 500.0));
         assert!(near(five.queue_wait_ms(0.95), 3.0));
+        let last = vitals.between(Duration::ZERO, SECOND * 60, now).unwrap();
+        assert_eq!((last.requests(), last.rejected), (10, 2));
+        let before = vitals.between(SECOND * 300, SECOND * 900, now).unwrap();
+        assert_eq!((before.requests(), before.failures), (100, 10));
+        assert_eq!((before.starts_ago, before.ends_ago), (SECOND * 900, SECOND * 300));
+        assert!(vitals.between(SECOND * 3000, SECOND * 4000, now).is_none());
         // Nothing is kept for longer than anybody may ask.
         assert_eq!(vitals.over(SECOND * 3600, now).unwrap().requests(), 150);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use caisson_data::{Batch, Block, Values};
 use caisson_inference::{Runtime, SessionOptions};
+use caisson_monitoring::Monitoring;
 use caisson_predictions::Predictions;
 use caisson_registry::signature::SignaturePolicy;
 use caisson_registry::{
@@ -70,6 +71,8 @@ impl System {
                 true
             })
             .unwrap(),
+            monitoring: Monitoring::open(store.clone(), caisson_monitoring::Limits::default(), |_, _| true)
+                .unwrap(),
         };
         Self {
             serving: Serving::new(parts.clone()),

@@ -23,6 +23,7 @@ const ERRORS: &[(u16, &str)] = &[
     ),
     (403, "The key may not do this, or its tenant is suspended."),
     (404, "There is no such thing, or it is another tenant's."),
+    (406, "No form of answer that `Accept` takes."),
     (408, "The body did not arrive in time."),
     (
         409,

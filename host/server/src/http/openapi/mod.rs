@@ -16,6 +16,7 @@ mod predict;
 mod repository;
 mod schemas;
 mod tenants;
+mod truth;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -32,7 +33,7 @@ use schemas::Schemas;
 /// A topic: its name, a sentence, and its operations.
 type Topic = (&'static str, &'static str, fn(&mut Schemas) -> Vec<Operation>);
 
-const TOPICS: [Topic; 8] = [
+const TOPICS: [Topic; 9] = [
     (
         "predict",
         "Predictions: the Open Inference Protocol v2, and rows.",
@@ -47,6 +48,11 @@ const TOPICS: [Topic; 8] = [
         "deployments",
         "What is served, and its history.",
         deployments::operations,
+    ),
+    (
+        "performance",
+        "What came true of predictions, and how deployments do by it.",
+        truth::operations,
     ),
     (
         "models",

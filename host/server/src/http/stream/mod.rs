@@ -31,7 +31,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use caisson_data::Batch;
+use caisson_data::{Batch, Schema};
 use caisson_serving::{OpenStream, Revision, Streams, Ticket, Trail};
 use futures_util::{StreamExt as _, stream};
 use http_body::Frame;
@@ -40,13 +40,14 @@ use tokio::sync::mpsc;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::plugins::upload_limit;
-use super::{Context, body};
+use super::{Context, body, sized};
 use answer::{Answerer, Answers};
 use chunks::Chunks;
 pub(crate) use form::Form;
 pub(crate) use parquet::worker_main as parquet_worker_main;
 use sink::Sink;
-use source::{Schemas, Source};
+use source::Schemas;
+pub(super) use source::Source;
 
 /// Parts that are answered at the same time: one runs while another is decoded or waits for a model.
 const PARTS_AT_ONCE: usize = 2;
@@ -76,6 +77,35 @@ pub(crate) fn whole(form: Form, revision: &Revision, batch: Batch) -> Result<Res
     Ok(response(form, revision, Body::from(bytes)))
 }
 
+/// The rows of a body, in parts; `output` is what is made of each.
+///
+/// # Errors
+///
+/// A Parquet file that is too large, or breaks off; a form that isn't streamed.
+pub(super) async fn source(
+    context: &Context,
+    caller: &Caller,
+    form: Form,
+    (input, output): (&Arc<Schema>, &Arc<Schema>),
+    headers: &HeaderMap,
+    request: Body,
+) -> Result<Source, ApiError> {
+    let schemas = Schemas { input, output };
+    Ok(match form {
+        Form::Ndjson => Source::ndjson(Chunks::Body(request), schemas),
+        Form::Csv => Source::csv(Chunks::Body(request), schemas),
+        Form::Arrow => Source::arrow(Chunks::Body(request), schemas),
+        Form::Parquet => {
+            let limit = upload_limit(caller.principal().tenant(), parquet::FILE_BYTES_MAX);
+            body::check_announced(headers, limit)?;
+            let file = parquet::spool(request, &context.app.uploads, limit).await?;
+            let reading = parquet::Reading::start(&context.app.parquet_worker, file)?;
+            Source::arrow(Chunks::File(Box::new(reading)), schemas)
+        }
+        Form::Json => return Err(ApiError::internal("rows JSON isn't streamed")),
+    })
+}
+
 /// Answer a stream.
 ///
 /// # Errors
@@ -91,23 +121,8 @@ pub(crate) async fn respond(
     request: Body,
 ) -> Result<Response, ApiError> {
     let sink = Sink::new(to, revision.output(), revision.number())?;
-    let schemas = Schemas {
-        input: revision.input(),
-        output: revision.output(),
-    };
-    let source = match from {
-        Form::Ndjson => Source::ndjson(Chunks::Body(request), schemas),
-        Form::Csv => Source::csv(Chunks::Body(request), schemas),
-        Form::Arrow => Source::arrow(Chunks::Body(request), schemas),
-        Form::Parquet => {
-            let limit = upload_limit(caller.principal().tenant(), parquet::FILE_BYTES_MAX);
-            body::check_announced(headers, limit)?;
-            let file = parquet::spool(request, &context.app.uploads, limit).await?;
-            let reading = parquet::Reading::start(&context.app.parquet_worker, file)?;
-            Source::arrow(Chunks::File(Box::new(reading)), schemas)
-        }
-        Form::Json => return Err(ApiError::internal("rows JSON isn't streamed")),
-    };
+    let schemas = (revision.input(), revision.output());
+    let source = source(&context, &caller, from, schemas, headers, request).await?;
     let open = revision.vitals().open_stream();
     let answerer = Answerer {
         context,
@@ -129,6 +144,42 @@ pub(crate) async fn respond(
     let trailers = HeaderValue::from_static("caisson-rows, caisson-errors");
     response.headers_mut().insert(header::TRAILER, trailers);
     Ok(response)
+}
+
+/// All rows of a body, as one batch of a schema: for what looks at them together.
+///
+/// # Errors
+///
+/// The first row that can't be read; 413 past the limits, whichever is met first.
+pub(crate) async fn gather(
+    context: &Context,
+    caller: &Caller,
+    from: Form,
+    headers: &HeaderMap,
+    request: Body,
+    schema: &Arc<Schema>,
+    (rows_max, bytes_max): (usize, usize),
+) -> Result<Batch, ApiError> {
+    let mut source = source(context, caller, from, (schema, schema), headers, request).await?;
+    let (mut parts, mut rows, mut bytes) = (Vec::new(), 0, 0);
+    while let Some(part) = source.next().await? {
+        if let Some((_, error)) = part.refused.into_iter().next() {
+            return Err(error);
+        }
+        rows += part.batch.rows();
+        bytes += part.batch.byte_len();
+        if rows > rows_max || bytes > bytes_max {
+            return Err(ApiError::too_large(format!(
+                "the rows are more than the {rows_max}, or the {bytes_max} bytes, that this route looks at together: send a sample of them"
+            )));
+        }
+        parts.push(part.batch);
+    }
+    if parts.is_empty() {
+        parts.push(Batch::empty(Arc::clone(schema)));
+    }
+    let joined = sized(context, caller.tenant(), bytes, move || Batch::concat(&parts)).await;
+    joined.map_err(ApiError::internal)
 }
 
 fn response(form: Form, revision: &Revision, body: Body) -> Response {

@@ -7,11 +7,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use caisson_data::arrow::{StreamReader, StreamTable};
 use caisson_data::records::{Ends, Records, Splitter};
 use caisson_data::{Batch, DecodeError, DecodeLimits, Schema, Sifted, csv, ndjson};
 use tokio::time::Instant;
 
+use super::super::body;
 use super::super::error::ApiError;
 use super::chunks::Chunks;
 
@@ -30,13 +32,13 @@ const LINGER: Duration = Duration::from_millis(5);
 
 /// Rows that are answered together.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(in super::super) struct Part {
     /// The place in the stream of its first row, from 0.
-    pub(super) first_row: u64,
+    pub(in super::super) first_row: u64,
     /// The rows that could be read.
-    pub(super) batch: Batch,
+    pub(in super::super) batch: Batch,
     /// The places in the part of those that couldn't, ascending, and why.
-    pub(super) refused: Vec<(usize, ApiError)>,
+    pub(in super::super) refused: Vec<(usize, ApiError)>,
 }
 
 impl Part {
@@ -47,7 +49,7 @@ impl Part {
 }
 
 /// Gives one part after the other.
-pub(super) struct Source {
+pub(in super::super) struct Source {
     chunks: Chunks,
     cutter: Cutter,
     schema: Arc<Schema>,
@@ -81,6 +83,13 @@ impl Source {
         Self::new(chunks, schemas, Cutter::Arrow(Box::new(arrow)))
     }
 
+    /// Read off what is left of a body that is refused, so that its sender sees why.
+    pub(in super::super) async fn discard(self, headers: &HeaderMap) {
+        if let Chunks::Body(rest) = self.chunks {
+            body::discard(headers, rest).await;
+        }
+    }
+
     fn new(chunks: Chunks, schemas: Schemas<'_>, cutter: Cutter) -> Self {
         Self {
             chunks,
@@ -99,7 +108,7 @@ impl Source {
     /// # Errors
     ///
     /// What is wrong with the stream as a whole. There is no next part then.
-    pub(super) async fn next(&mut self) -> Result<Option<Part>, ApiError> {
+    pub(in super::super) async fn next(&mut self) -> Result<Option<Part>, ApiError> {
         let sifted = match &mut self.cutter {
             Cutter::Text(text) => text.next(&mut self.chunks, &self.schema, &self.limits).await?,
             Cutter::Arrow(arrow) => arrow.next(&mut self.chunks, &self.limits).await?,
