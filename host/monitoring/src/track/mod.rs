@@ -192,6 +192,7 @@ impl Track {
         for (stream, closed) in unchecked {
             self.judge(stream, &closed, links);
         }
+        self.count(0);
         self.publish();
     }
 
