@@ -43,13 +43,16 @@ pub(crate) struct Loaded {
     pub(crate) windows: Vec<Told>,
 }
 
+/// May a tenant have this many bytes?
+type Admit = Box<dyn Fn(&str, u64) -> bool + Send>;
+
 pub(crate) struct Keeper {
     pub(crate) store: Store,
     pub(crate) worker: Sender<Message>,
     /// Bytes of states on their way here.
     pub(crate) backlog: Arc<AtomicUsize>,
     /// May a tenant have this many bytes of windows?
-    pub(crate) admit: Box<dyn Fn(&str, u64) -> bool + Send>,
+    pub(crate) admit: Admit,
 }
 
 /// Where a deployment's state is.

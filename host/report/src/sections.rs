@@ -141,8 +141,10 @@ fn write_finding(page: &mut Page, finding: &Finding) {
         .markup("</p>");
     page.markup("<dl>");
     for fact in &finding.evidence {
-        page.element("<div><dt>", &fact.label, "</dt>")
-            .element("<dd>", &fact.value, "");
+        page.markup("<div><dt>")
+            .prose(&fact.label)
+            .markup("</dt><dd>")
+            .prose(&fact.value);
         if let Some(link) = &fact.link {
             page.element(" <code>", link, "</code>");
         }
@@ -237,7 +239,9 @@ fn distribution(page: &mut Page, column: &Distribution) {
         facts.push(column.detail.clone());
     }
     if !facts.is_empty() {
-        page.element("<p class=\"note\">", &facts.join(" · "), "</p>");
+        page.markup("<p class=\"note\">")
+            .prose(&facts.join(" · "))
+            .markup("</p>");
     }
     page.markup("</figure>\n");
 }

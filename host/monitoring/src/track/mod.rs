@@ -265,7 +265,7 @@ impl Track {
         let mut closed: Vec<(usize, Closed)> = Vec::new();
         let mut row = from;
         while row < entry.input.rows() {
-            if (row - from) % ROWS_AT_ONCE == 0 && row > from && Instant::now() >= until {
+            if (row - from).is_multiple_of(ROWS_AT_ONCE) && row > from && Instant::now() >= until {
                 break;
             }
             sent.cells(row, &mut sent_cells);

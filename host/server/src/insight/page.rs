@@ -12,6 +12,7 @@ use caisson_report::model::{
 use caisson_truth::{History, MetricValue, Standing};
 
 use super::distributions::{self, Said};
+use super::traffic::Minute;
 use super::{Gathered, drift};
 
 /// The page's data.
@@ -325,7 +326,7 @@ fn latency(gathered: &Gathered) -> Part<Latency> {
     }
     let total: f64 = evidence.stages.iter().map(|stage| stage.total_ms).sum();
     let stages = evidence.stages.iter().filter(|stage| stage.calls > 0);
-    let line = |title: &str, of: fn(&(jiff::Timestamp, Option<f64>, Option<f64>)) -> Option<f64>| Series {
+    let line = |title: &str, of: fn(&Minute) -> Option<f64>| Series {
         title: title.to_owned(),
         note: "Minute by minute.".to_owned(),
         unit: "ms".to_owned(),
@@ -333,7 +334,7 @@ fn latency(gathered: &Gathered) -> Part<Latency> {
             .minutes
             .iter()
             .map(|minute| Point {
-                at: minute.0,
+                at: minute.at,
                 value: of(minute),
                 interval: None,
                 status: Status::Good,
@@ -353,8 +354,8 @@ fn latency(gathered: &Gathered) -> Part<Latency> {
             })
             .collect(),
         series: vec![
-            line("Median of requests", |minute| minute.1),
-            line("95th percentile of requests", |minute| minute.2),
+            line("Median of requests", |minute| minute.p50_ms),
+            line("95th percentile of requests", |minute| minute.p95_ms),
         ],
     })
 }

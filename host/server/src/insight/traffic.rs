@@ -26,8 +26,15 @@ pub(super) struct Latency {
     /// Seconds that the stages' numbers are of.
     pub(super) seconds: f64,
     pub(super) requests: u64,
-    /// End of the minute, and the 50th and 95th percentile.
-    pub(super) minutes: Vec<(Timestamp, Option<f64>, Option<f64>)>,
+    pub(super) minutes: Vec<Minute>,
+}
+
+/// One minute's requests.
+pub(super) struct Minute {
+    /// Its end.
+    pub(super) at: Timestamp,
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p95_ms: Option<f64>,
 }
 
 pub(super) fn read(revision: &Revision) -> (Traffic, Vec<Absent>) {
@@ -86,7 +93,7 @@ fn nothing() -> Absent {
     }
 }
 
-fn minutes(revision: &Revision, now: Instant) -> Vec<(Timestamp, Option<f64>, Option<f64>)> {
+fn minutes(revision: &Revision, now: Instant) -> Vec<Minute> {
     let steps = u32::try_from(WINDOW_MAX.as_secs() / STEP.as_secs()).unwrap_or(0);
     let clock = Timestamp::now();
     (0..steps)
@@ -95,7 +102,11 @@ fn minutes(revision: &Revision, now: Instant) -> Vec<(Timestamp, Option<f64>, Op
             let reading = revision.vitals().between(STEP * step, STEP * (step + 1), now)?;
             let ago = SignedDuration::try_from(reading.ends_ago).ok()?;
             let at = clock.checked_sub(ago).ok()?;
-            Some((at, reading.latency_ms(0.5), reading.latency_ms(0.95)))
+            Some(Minute {
+                at,
+                p50_ms: reading.latency_ms(0.5),
+                p95_ms: reading.latency_ms(0.95),
+            })
         })
         .collect()
 }
