@@ -488,7 +488,16 @@ fn agree(part: &Value, expected: &Value) {
         let value = &part["metrics"][name];
         let (found, expected) = (value["value"].as_f64(), expected.as_f64().unwrap());
         let found = found.unwrap_or_else(|| panic!("{name}: {value}"));
-        assert!((found - expected).abs() < 1e-9, "{name}: {found} and {expected}");
+        // The median of errors comes from a sketch, which is within 1.3 % of the ranks beyond 200 rows.
+        let within = if name == "median_absolute_error" {
+            0.05 * expected
+        } else {
+            1e-9
+        };
+        assert!(
+            (found - expected).abs() <= within,
+            "{name}: {found} and {expected}"
+        );
         assert!(
             value["low"].as_f64().unwrap() <= found && found <= value["high"].as_f64().unwrap(),
             "{name}"

@@ -200,6 +200,14 @@ catalogue! {
             "A monitor's verdict: 0 stable, 1 warning, 2 drifted; absent without enough data.";
         DRIFT_CHECKED_SECONDS = Gauge "caisson_drift_checked_timestamp_seconds" [tenant deployment monitor]
             "When a monitor last looked, in seconds since 1970.";
+        DRIFT_ALARM = Gauge "caisson_drift_alarm" [tenant deployment monitor]
+            "1 while a monitor's alarm is raised: n of its last m windows drifted.";
+        MONITORING_ROWS = Counter "caisson_monitoring_rows_total" [tenant deployment outcome]
+            "Rows that came to a deployment's windows: taken, late or ahead.";
+        MONITORING_DROPPED_ROWS = Counter "caisson_monitoring_dropped_rows_total" [tenant deployment reason]
+            "Rows that were dropped before they came to a window, by reason.";
+        MONITORING_DROPPED_WINDOWS = Counter "caisson_monitoring_dropped_windows_total" [tenant deployment]
+            "Windows that closed and were dropped, since the disk couldn't keep up.";
         ALERTS = Gauge "caisson_alerts" [tenant phase]
             "Alerts of a tenant, by phase.";
         ALERT_DELIVERIES = Counter "caisson_alert_deliveries_total" [tenant outcome]

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use caisson_data::Batch;
-use metrics::Counter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -103,8 +102,7 @@ pub(crate) struct Deployment {
     all: Arc<AtomicUsize>,
     tenant_held: Arc<AtomicUsize>,
     limits: Limits,
-    dropped: [(AtomicU64, Counter); 3],
-    taken: Counter,
+    dropped: [AtomicU64; 3],
     counts: Mutex<RowCounts>,
     newest: Mutex<Arc<Newest>>,
     baseline: Mutex<Option<Arc<BaselineStatistics>>>,
@@ -113,7 +111,7 @@ pub(crate) struct Deployment {
     pub(crate) state_bytes: AtomicU64,
     /// Windows that closed and aren't written down yet.
     unwritten: AtomicUsize,
-    unkept: Counter,
+    unkept: AtomicU64,
 }
 
 impl std::fmt::Debug for Deployment {
@@ -143,13 +141,6 @@ impl Deployment {
         all: Arc<AtomicUsize>,
         tenant_held: Arc<AtomicUsize>,
     ) -> Self {
-        let labels = [("tenant", tenant.to_owned()), ("deployment", name.to_owned())];
-        let dropped = ["memory", "rows", "revision"].map(|reason| {
-            let [tenant, deployment] = labels.clone();
-            let labels = [tenant, deployment, ("reason", reason.to_owned())];
-            let counter = metrics::counter!("caisson_monitoring_dropped_rows_total", &labels);
-            (AtomicU64::new(0), counter)
-        });
         Self {
             tenant: tenant.to_owned(),
             name: name.to_owned(),
@@ -157,15 +148,14 @@ impl Deployment {
             all,
             tenant_held,
             limits,
-            dropped,
-            taken: metrics::counter!("caisson_monitoring_rows_total", &labels),
+            dropped: Default::default(),
             counts: Mutex::default(),
             newest: Mutex::default(),
             baseline: Mutex::default(),
             kept: Mutex::default(),
             state_bytes: AtomicU64::new(0),
             unwritten: AtomicUsize::new(0),
-            unkept: metrics::counter!("caisson_monitoring_dropped_windows_total", &labels),
+            unkept: AtomicU64::new(0),
         }
     }
 
@@ -220,15 +210,13 @@ impl Deployment {
     }
 
     pub(crate) fn drop_rows(&self, reason: Unseen, rows: u64) {
-        if let Some((count, counter)) = self.dropped.get(reason as usize) {
+        if let Some(count) = self.dropped.get(reason as usize) {
             count.fetch_add(rows, Ordering::Relaxed);
-            counter.increment(rows);
         }
     }
 
     /// Rows that were gathered.
-    pub(crate) fn gathered(&self, rows: u64, counts: RowCounts) {
-        self.taken.increment(rows);
+    pub(crate) fn gathered(&self, counts: RowCounts) {
         *lock(&self.counts) = counts;
     }
 
@@ -237,10 +225,7 @@ impl Deployment {
     }
 
     pub(crate) fn dropped(&self) -> DroppedRows {
-        let [memory, rows, revision] = self
-            .dropped
-            .each_ref()
-            .map(|(count, _)| count.load(Ordering::Relaxed));
+        let [memory, rows, revision] = self.dropped.each_ref().map(|count| count.load(Ordering::Relaxed));
         DroppedRows {
             memory,
             rows,
@@ -271,9 +256,14 @@ impl Deployment {
         let is_full = before >= UNWRITTEN_MAX;
         if is_full {
             self.written(windows);
-            self.unkept.increment(windows as u64);
+            self.unkept.fetch_add(windows as u64, Ordering::Relaxed);
         }
         !is_full
+    }
+
+    /// Windows that were dropped like that.
+    pub(crate) fn unkept(&self) -> u64 {
+        self.unkept.load(Ordering::Relaxed)
     }
 
     /// So many windows were written down.

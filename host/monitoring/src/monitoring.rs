@@ -187,6 +187,12 @@ impl Monitoring {
         })
     }
 
+    /// Windows that closed and were dropped, since the disk couldn't keep up.
+    pub fn dropped_windows(&self, tenant: &str, deployment: &str) -> u64 {
+        let found = self.find(tenant, deployment);
+        found.map_or(0, |deployment| deployment.unkept())
+    }
+
     /// What monitors said of windows, the newest first. Reads the store.
     ///
     /// # Errors

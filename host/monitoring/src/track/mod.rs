@@ -192,7 +192,7 @@ impl Track {
         for (stream, closed) in unchecked {
             self.judge(stream, &closed, links);
         }
-        self.count(0);
+        self.count();
         self.publish();
     }
 
@@ -208,7 +208,6 @@ impl Track {
             return false;
         }
         let start = Instant::now();
-        let mut rows = 0;
         while let Some(entry) = self.waiting.pop_front() {
             // Answers of an earlier revision that sent and answered the same go into the same windows.
             if !Arc::ptr_eq(&entry.plan, &self.plan) && entry.plan.source() != self.source {
@@ -219,7 +218,6 @@ impl Track {
             }
             let from = self.row;
             let to = self.gather_rows(&entry, from, start + slice, links);
-            rows += (to - from) as u64;
             self.row = if to < entry.input.rows() { to } else { 0 };
             if self.row > 0 {
                 self.waiting.push_front(entry);
@@ -231,13 +229,13 @@ impl Track {
         let now = now_ms();
         self.streams.iter_mut().for_each(|stream| stream.heard(now));
         self.is_dirty = true;
-        self.count(rows);
+        self.count();
         let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.account.fetch_add(took, Ordering::Relaxed);
         !self.has_unchecked() && (!self.waiting.is_empty() || !self.deployment.is_idle())
     }
 
-    fn count(&self, rows: u64) {
+    fn count(&self) {
         // The statistics' stream comes first, and sees every row.
         let counts = self.streams.first().map(Stream::counts).unwrap_or_default();
         let counts = RowCounts {
@@ -245,7 +243,7 @@ impl Track {
             late: counts.late,
             ahead: counts.ahead,
         };
-        self.deployment.gathered(rows, counts);
+        self.deployment.gathered(counts);
     }
 
     /// Gather rows of an answer from one on, until a moment. Gives the row after the last.

@@ -25,13 +25,6 @@ impl Track {
         let plan = Arc::clone(&self.plan);
         let is_there = |name: &str| plan.monitors.iter().any(|monitor| monitor.name == name);
         self.alarms.retain(|(monitor, _), _| is_there(monitor));
-        let gone: Vec<String> = (self.newest.drift.keys())
-            .filter(|(monitor, segment)| segment.is_none() && !is_there(monitor))
-            .map(|(monitor, _)| monitor.clone())
-            .collect();
-        for monitor in gone {
-            self.gauges(&monitor, None, None);
-        }
         self.newest.drift.retain(|(monitor, _), _| is_there(monitor));
     }
 
@@ -46,9 +39,6 @@ impl Track {
                 let key = (window.monitor.clone(), window.segment.clone());
                 self.recalled
                     .insert((Some(key.0.clone()), key.1.clone()), window.window.clone());
-                if key.1.is_none() {
-                    self.gauges(&key.0, window.score, Some(window.alarm.raised));
-                }
                 let alarm = Alarm {
                     state: alarm,
                     identity,
@@ -97,9 +87,6 @@ impl Track {
         for told in &told {
             match told {
                 Told::Drift { window, .. } => {
-                    if window.segment.is_none() {
-                        self.gauges(&window.monitor, window.score, Some(window.alarm.raised));
-                    }
                     let key = (window.monitor.clone(), window.segment.clone());
                     self.newest.drift.insert(key, Arc::new(in_memory(window)));
                 }
@@ -148,18 +135,6 @@ impl Track {
             };
             newest.statistics.remove(&key);
         }
-    }
-
-    /// For Prometheus; without a value, of a monitor that isn't there any more.
-    fn gauges(&self, monitor: &str, score: Option<f64>, raised: Option<bool>) {
-        let labels = [
-            ("tenant", self.deployment.tenant.clone()),
-            ("deployment", self.deployment.name.clone()),
-            ("monitor", monitor.to_owned()),
-        ];
-        metrics::gauge!("caisson_drift_score", &labels).set(score.unwrap_or(f64::NAN));
-        let raised = raised.map_or(f64::NAN, |raised| f64::from(u8::from(raised)));
-        metrics::gauge!("caisson_drift_alarm", &labels).set(raised);
     }
 
     /// Show what is newest.

@@ -1,6 +1,7 @@
 //! What can be seen of a running server from outside: metrics, and traces of requests.
 
 mod context;
+mod drift;
 mod export;
 mod process;
 pub(crate) mod scrape;

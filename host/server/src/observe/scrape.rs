@@ -11,7 +11,7 @@ use caisson_metrics::{Exposition, catalogue as metric};
 use caisson_registry::{RegistryError, TenantId};
 use caisson_serving::LoadState;
 
-use super::process;
+use super::{drift, process};
 use crate::app::App;
 
 /// What a caller may see.
@@ -80,6 +80,7 @@ fn deployments(app: &App, seen: &Seen, to: &mut Exposition) {
         }
         revision.vitals().expose(to);
         to.count(&metric::REVISION, &[owner, name], revision.number());
+        drift::expose(app, owner, &revision, to);
         if revision.spec().log.is_none() {
             continue;
         }

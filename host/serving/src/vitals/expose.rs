@@ -1,10 +1,8 @@
 //! What scrapers see of a deployment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::UNIX_EPOCH;
 
 use caisson_metrics::{Exposition, catalogue as metric};
-use caisson_sandbox::DriftStatus;
 
 use super::Vitals;
 
@@ -40,7 +38,6 @@ impl Vitals {
             to.count(&metric, &[tenant, deployment, label], load(count));
         }
         self.expose_stages(to);
-        self.expose_drift(to);
     }
 
     fn expose_stages(&self, to: &mut Exposition) {
@@ -71,25 +68,6 @@ impl Vitals {
                     *count,
                 );
             }
-        }
-    }
-
-    fn expose_drift(&self, to: &mut Exposition) {
-        let Some(seen) = self.drift() else { return };
-        let since = seen.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        for said in &seen.monitors {
-            let labels = [&*self.tenant, &*self.deployment, said.monitor.as_str()];
-            to.value(&metric::DRIFT_CHECKED_SECONDS, &labels, since.as_secs_f64());
-            if let Some(score) = said.score {
-                to.value(&metric::DRIFT_SCORE, &labels, score);
-            }
-            let status = match said.status {
-                DriftStatus::Stable => 0,
-                DriftStatus::Warn => 1,
-                DriftStatus::Drifted => 2,
-                DriftStatus::InsufficientData => continue,
-            };
-            to.count(&metric::DRIFT_STATUS, &labels, status);
         }
     }
 }
