@@ -158,6 +158,15 @@ impl Server {
 
     /// The same, with more in its environment.
     pub fn spawn_with(data: tempfile::TempDir, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn_to(data, flags, environment, Stdio::inherit())
+    }
+
+    /// Start one that writes its log to a file.
+    pub fn spawn_logging(data: tempfile::TempDir, flags: &[&str], log: std::fs::File) -> Self {
+        Self::spawn_to(data, flags, &[], log.into())
+    }
+
+    fn spawn_to(data: tempfile::TempDir, flags: &[&str], environment: &[(&str, &str)], log: Stdio) -> Self {
         let mut child = caisson()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data.path())
@@ -170,7 +179,7 @@ impl Server {
                 root().join(".caisson/onnxruntime/libonnxruntime.so"),
             )
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -376,6 +385,13 @@ impl Keyed {
     pub fn text(&self, path: &str) -> String {
         let mut response = self.request("GET", path, &[], &[]);
         response.body_mut().read_to_string().unwrap()
+    }
+
+    /// The same for these headers; it must be of this type.
+    pub fn text_with(&self, path: &str, headers: &[(&str, &str)], content_type: &str) -> String {
+        let answer = read(self.request("GET", path, headers, &[]));
+        assert_eq!(answer.header("content-type"), Some(content_type));
+        String::from_utf8(answer.body).unwrap()
     }
 
     /// The bytes that a POST without a body gives.

@@ -128,11 +128,11 @@ fn rss(server: &Server) -> u64 {
 
 fn open_streams(client: &Keyed) -> f64 {
     let metrics = client.metrics();
-    let line = metrics
+    let lines = metrics
         .lines()
-        .find(|line| line.starts_with("caisson_streams_open{"))
-        .unwrap_or("0 0");
-    line.rsplit(' ').next().unwrap().parse().unwrap()
+        .filter(|line| line.starts_with("caisson_streams_open{"));
+    let open = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    open.sum()
 }
 
 fn wait_until_free(client: &Keyed, most: Duration) {

@@ -41,11 +41,18 @@ cargo xtask <command>
             --quiet-wait N            seconds that a round may wait for a quiet machine (default 8)
             --json FILE               the numbers for programs
             --program FILE            this `caisson`, instead of building the release one
+  compare drift   measure drift reports beside Evidently's, and beside bare loops
+            --rows N                  of the reference and of what is compared with it (default 100,000)
+            --columns N               (default 20)
+            --rounds N                of which the median counts (default 5)
+            --json FILE               the numbers for programs
+            --program FILE            this `caisson`, instead of building the release one
   soak    swaps, uploads, bad and cancelled requests and a hostile tenant at once, every answer checked
             --minutes N               how long (default 10); from 3 on the memory is judged too
             --seconds N               or so many seconds
             --clients A,B             some alone: predict, swap, upload, nonsense, hang-up, hostile
             --program FILE            this `caisson`, instead of building the release one
+  observability   write examples/observability anew from the list of metrics
   deny    check licences, sources and bans of every dependency against deny.toml
             --advisories              and known vulnerabilities (needs cargo-deny and its database)
 
@@ -100,12 +107,19 @@ pub(crate) enum Command {
         /// Whose program is still empty.
         options: compare::Options,
     },
+    CompareDrift {
+        wasm: Option<Route>,
+        program: Option<PathBuf>,
+        /// Whose program is still empty.
+        options: compare::drift::Options,
+    },
     Soak {
         wasm: Option<Route>,
         program: Option<PathBuf>,
         seconds: u64,
         clients: Option<String>,
     },
+    Observability,
     Deny {
         advisories: bool,
     },
@@ -167,6 +181,20 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             rest.remove(0);
             command
         }
+        "compare" if rest.first().is_some_and(|what| what == "drift") => {
+            rest.remove(0);
+            Command::CompareDrift {
+                wasm: wasm(&mut rest)?,
+                program: value(&mut rest, "--program")?.map(PathBuf::from),
+                options: compare::drift::Options {
+                    program: PathBuf::new(),
+                    rows: number(&mut rest, "--rows")?.unwrap_or(compare::drift::ROWS),
+                    columns: number(&mut rest, "--columns")?.unwrap_or(compare::drift::COLUMNS),
+                    rounds: number(&mut rest, "--rounds")?.unwrap_or(compare::drift::ROUNDS),
+                    json: value(&mut rest, "--json")?.map(PathBuf::from),
+                },
+            }
+        }
         "compare" => Command::Compare {
             wasm: wasm(&mut rest)?,
             program: value(&mut rest, "--program")?.map(PathBuf::from),
@@ -189,6 +217,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
             },
             program: value(&mut rest, "--program")?.map(PathBuf::from),
         },
+        "observability" => Command::Observability,
         "deny" => Command::Deny {
             advisories: has(&mut rest, "--advisories"),
         },
@@ -264,6 +293,7 @@ mod tests {
             parsed("guests --wasm-toolchain=debian").unwrap(),
             Command::Guests { wasm: debian }
         );
+        assert_eq!(parsed("observability").unwrap(), Command::Observability);
         assert_eq!(parsed("deny").unwrap(), Command::Deny { advisories: false });
         assert_eq!(
             parsed("kill-test --kills 200 --seed=7").unwrap(),
@@ -297,6 +327,17 @@ mod tests {
     }
 
     #[test]
+    fn drift_is_compared_apart() {
+        let Command::CompareDrift { program, options, .. } =
+            parsed("compare drift --rows 1000 --rounds=2 --program y").unwrap()
+        else {
+            panic!("not the comparison of drift reports")
+        };
+        assert_eq!(program, Some("y".into()));
+        assert_eq!((options.rows, options.columns, options.rounds), (1000, 20, 2));
+    }
+
+    #[test]
     fn tests_get_what_is_left() {
         let Command::Test { wasm, pass } =
             parsed("test -p caisson-data --wasm-toolchain rustup --help").unwrap()
@@ -324,6 +365,7 @@ mod tests {
             ("load many 100", "100"),
             ("soak --minutes long", "long"),
             ("compare --case none", "--case"),
+            ("compare drift --peers limit", "--peers"),
         ] {
             let error = format!("{:#}", parsed(line).unwrap_err());
             assert!(error.contains(word), "{line}: {error}");

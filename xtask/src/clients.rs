@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use caisson_test_tools::python::environment_as_listed;
 use serde_json::{Value, json};
 
 use crate::http::Api;
@@ -21,9 +22,10 @@ const NUMBERS: [&str; 13] = [
 /// Run every step of every client against this program.
 pub(crate) fn run(program: &Path) -> Result<()> {
     let mut python = PathBuf::new();
-    step("public clients", |progress| {
-        python = environment(progress)?;
-        Ok("in target/clients".to_owned())
+    step("public clients", |_| {
+        let requirements = root().join("tests/clients/requirements.txt");
+        python = environment_as_listed(&root().join("target/python"), "clients", &requirements)?;
+        Ok(python.display().to_string())
     })?;
     let folder = Folder::new("clients")?;
     let server = Server::start(program, &folder, &Keys::Dev, &[])?;
@@ -41,47 +43,6 @@ pub(crate) fn run(program: &Path) -> Result<()> {
         status.success(),
         "public clients failed ({status}); the server's log:\n{}",
         folder.log()
-    );
-    Ok(())
-}
-
-/// A virtual environment with what `requirements.txt` pins: its Python. Made anew when that changes.
-fn environment(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
-    let place = root().join("target/clients");
-    let python = place.join("bin/python");
-    let wanted = root().join("tests/clients/requirements.txt");
-    let (stamp, pins) = (place.join("requirements.txt"), fs::read(&wanted)?);
-    if fs::read(&stamp).is_ok_and(|made| made == pins) {
-        return Ok(python);
-    }
-    if place.exists() {
-        fs::remove_dir_all(&place)?;
-    }
-    progress("python3 -m venv target/clients");
-    run_quietly(Command::new("python3").args(["-m", "venv"]).arg(&place))?;
-    progress("pip install -r tests/clients/requirements.txt");
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "-r",
-    ];
-    run_quietly(Command::new(&python).args(pip).arg(&wanted))?;
-    // Last: a half-made environment has none.
-    fs::write(stamp, pins)?;
-    Ok(python)
-}
-
-fn run_quietly(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?} failed ({}):\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
 }

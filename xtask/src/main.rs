@@ -12,6 +12,7 @@ mod guests;
 mod http;
 mod kill_test;
 mod load;
+mod observability;
 mod onnxruntime;
 mod process;
 mod raw;
@@ -85,6 +86,14 @@ fn main() -> ExitCode {
             options.program = program;
             compare::run(&options)
         }),
+        Command::CompareDrift {
+            wasm,
+            program: named,
+            mut options,
+        } => program(wasm, named).and_then(|program| {
+            options.program = program;
+            compare::drift::run(&options)
+        }),
         Command::Soak {
             wasm,
             program: named,
@@ -98,6 +107,7 @@ fn main() -> ExitCode {
             };
             soak::run(&options)
         }),
+        Command::Observability => observability::run(),
         Command::Deny { advisories } => deny::run(advisories),
     };
     match result {

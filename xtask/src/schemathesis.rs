@@ -7,10 +7,11 @@
 //! right is taken; that no key gets nobody in. What it may do is in `tests/schemathesis`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use caisson_test_tools::python::environment_as_listed;
 use serde_json::json;
 
 use crate::http::Api;
@@ -25,9 +26,12 @@ pub(crate) const SEED: u64 = 1;
 
 /// Run both.
 pub(crate) fn run(program: &Path, examples: u64, seed: u64) -> Result<()> {
-    let folder = root().join("target/schemathesis/venv");
-    say::step("Schemathesis", |progress| environment(&folder, progress))?;
-    let python = folder.join("bin/python");
+    let mut python = PathBuf::new();
+    say::step("Schemathesis", |_| {
+        let requirements = root().join("tests/schemathesis/requirements.txt");
+        python = environment_as_listed(&root().join("target/python"), "schemathesis", &requirements)?;
+        Ok(python.display().to_string())
+    })?;
     eprintln!("• schemathesis: {examples} examples, --seed {seed}");
     let site = Site::new(program, &[])?;
     let admin = site.tenant("acme")?;
@@ -93,48 +97,5 @@ fn once(python: &Path, api: &Api, examples: u64, seed: u64) -> Result<()> {
         .status()
         .with_context(|| python.display().to_string())?;
     ensure!(status.success(), "the API isn't what it says it is ({status})");
-    Ok(())
-}
-
-/// A Python environment with the pinned packages; made anew when the pins change.
-fn environment(folder: &Path, progress: &mut dyn FnMut(&str)) -> Result<String> {
-    let pins = root().join("tests/schemathesis/requirements.txt");
-    let (python, stamp) = (folder.join("bin/python"), folder.join("requirements.txt"));
-    let wanted = fs::read(&pins).with_context(|| pins.display().to_string())?;
-    if fs::read(&stamp).is_ok_and(|made| made == wanted) {
-        return Ok(String::from("as pinned"));
-    }
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    progress("python3 -m venv");
-    must(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-    progress("pip install schemathesis");
-    must(
-        Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "-r",
-            ])
-            .arg(&pins),
-    )?;
-    fs::write(&stamp, wanted)?;
-    Ok(String::from("installed"))
-}
-
-fn must(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    if !output.status.success() {
-        bail!(
-            "{command:?} failed ({}): {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
     Ok(())
 }

@@ -55,4 +55,4 @@ pub use rules::{
     Severity, Unit,
 };
 pub use silence::{SILENCES_MAX, Silence, SilenceSpec};
-pub use tenant::{INSTANCES_MAX, Observed, RECEIVERS_MAX};
+pub use tenant::{INSTANCES_MAX, Observed, RECEIVERS_MAX, Standing};

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use caisson_store::record::Record;
 use caisson_store::{Op, Store, StoreError};
@@ -57,6 +58,7 @@ impl Receiver {
         &mut self,
         context: &Context,
         tenant: &str,
+        counts: &Counts,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let name = &self.spec.name;
@@ -82,8 +84,7 @@ impl Receiver {
             notifications = spent.len(),
             "given up: tried too often, or too old"
         );
-        metrics::counter!("caisson_alert_notifications_total", "tenant" => tenant.to_owned(), "outcome" => "given-up")
-            .increment(spent.len() as u64);
+        counts.given_up.fetch_add(spent.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -112,6 +113,33 @@ pub(crate) struct Tenant {
     pub(crate) next_number: u64,
     /// Rules changed, or were loaded, since alerts were compared with them.
     pub(crate) unreconciled: bool,
+    pub(crate) counts: Arc<Counts>,
+}
+
+/// What became of notifications since the start, whatever became of their receivers.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) delivered: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) given_up: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+}
+
+/// How a tenant's alerts and notifications stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Alerts whose condition holds, not yet for long enough.
+    pub pending: u64,
+    /// Alerts that fire.
+    pub firing: u64,
+    /// Deliveries that succeeded, since the start.
+    pub delivered: u64,
+    /// Deliveries that failed, of which most are tried again.
+    pub failed: u64,
+    /// Notifications that were tried too often, or waited for too long.
+    pub given_up: u64,
+    /// Notifications that found too many waiting.
+    pub dropped: u64,
 }
 
 impl Tenant {
@@ -124,6 +152,22 @@ impl Tenant {
             receivers: BTreeMap::new(),
             next_number: 0,
             unreconciled: true,
+            counts: Arc::default(),
+        }
+    }
+
+    /// How it stands.
+    pub(crate) fn standing(&self) -> Standing {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let in_phase =
+            |is: fn(&Phase) -> bool| self.instances.values().filter(|i| is(&i.phase)).count() as u64;
+        Standing {
+            pending: in_phase(|phase| matches!(phase, Phase::Pending { .. })),
+            firing: in_phase(|phase| matches!(phase, Phase::Firing { .. })),
+            delivered: load(&self.counts.delivered),
+            failed: load(&self.counts.failed),
+            given_up: load(&self.counts.given_up),
+            dropped: load(&self.counts.dropped),
         }
     }
 
@@ -247,8 +291,8 @@ impl Tenant {
                     dropped = victims.len(),
                     "too many notifications wait for a receiver; the least missed were dropped"
                 );
-                metrics::counter!("caisson_alert_notifications_total", "tenant" => self.name.clone(), "outcome" => "dropped")
-                    .increment(victims.len() as u64);
+                let dropped = &self.counts.dropped;
+                dropped.fetch_add(victims.len() as u64, Ordering::Relaxed);
             }
             receiver.lane.entries.insert(number, entry);
         }
@@ -317,7 +361,7 @@ impl Tenant {
         }
         self.end_silences(context, now)?;
         for receiver in self.receivers.values_mut() {
-            receiver.give_up(context, &self.name, now)?;
+            receiver.give_up(context, &self.name, &self.counts, now)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! same id.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -181,7 +182,12 @@ impl Alerts {
             return Ok(());
         };
         let mut tenant = lock(&tenant);
-        let Tenant { name, receivers, .. } = &mut *tenant;
+        let Tenant {
+            name,
+            receivers,
+            counts,
+            ..
+        } = &mut *tenant;
         // Removed meanwhile, with all that waited for it.
         let Some(known) = receivers.get_mut(receiver) else {
             return Ok(());
@@ -189,9 +195,11 @@ impl Alerts {
         let (now, random) = (Timestamp::now(), random::number());
         let retry = &self.0.context.retry;
         let store = &self.0.context.store;
-        let outcome = if result.is_ok() { "delivered" } else { "failed" };
-        metrics::counter!("caisson_alert_deliveries_total", "tenant" => name.clone(), "outcome" => outcome)
-            .increment(1);
+        let of = match result {
+            Ok(()) => &counts.delivered,
+            Err(_) => &counts.failed,
+        };
+        of.fetch_add(1, Ordering::Relaxed);
         let key = |number| keys::outbox(name, receiver, number);
         match result {
             Ok(()) => {
@@ -214,7 +222,7 @@ impl Alerts {
                     known.lane.entries.insert(number, entry);
                     keys::commit(store, &[op])?;
                     // Now rather than at the next tick: it might be tried once more until then.
-                    known.give_up(&self.0.context, name, now)?;
+                    known.give_up(&self.0.context, name, counts, now)?;
                 }
             }
         }

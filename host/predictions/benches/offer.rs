@@ -46,6 +46,10 @@ fn offer(c: &mut Criterion) {
                         rows: RowNumbers::From(0),
                         received: jiff::Timestamp::now(),
                         latency: Duration::from_millis(1),
+                        stages: vec![
+                            ("transforms_0".into(), Duration::from_millis(1)),
+                            ("model".into(), Duration::from_millis(3)),
+                        ],
                         input,
                         features: None,
                         output,

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metrics::Counter;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -33,18 +32,6 @@ impl Unlogged {
         Self::Quota,
         Self::Storage,
     ];
-
-    /// As metrics and answers have it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Queue => "queue",
-            Self::Rows => "rows",
-            Self::Features => "features",
-            Self::Quota => "quota",
-            Self::Storage => "storage",
-        }
-    }
 }
 
 /// Rows since the server started.
@@ -75,36 +62,29 @@ pub struct Dropped {
     pub storage: u64,
 }
 
+impl Dropped {
+    /// Each number with its reason, for metrics.
+    pub fn by_reason(&self) -> [(&'static str, u64); Unlogged::ALL.len()] {
+        [
+            ("memory", self.memory),
+            ("queue", self.queue),
+            ("rows", self.rows),
+            ("features", self.features),
+            ("quota", self.quota),
+            ("storage", self.storage),
+        ]
+    }
+}
+
 /// The counters of a deployment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tally {
-    logged: (AtomicU64, Counter),
+    logged: AtomicU64,
     waiting: AtomicU64,
-    dropped: [(AtomicU64, Counter); Unlogged::ALL.len()],
+    dropped: [AtomicU64; Unlogged::ALL.len()],
 }
 
 impl Tally {
-    pub(crate) fn new(tenant: &str, deployment: &str) -> Self {
-        let labels = [
-            ("tenant", tenant.to_owned()),
-            ("deployment", deployment.to_owned()),
-        ];
-        let dropped = Unlogged::ALL.map(|reason| {
-            let [tenant, deployment] = labels.clone();
-            let reason = ("reason", reason.name().to_owned());
-            let counter = metrics::counter!("caisson_log_dropped_rows_total", &[tenant, deployment, reason]);
-            (AtomicU64::new(0), counter)
-        });
-        Self {
-            logged: (
-                AtomicU64::new(0),
-                metrics::counter!("caisson_log_rows_total", &labels),
-            ),
-            waiting: AtomicU64::new(0),
-            dropped,
-        }
-    }
-
     pub(crate) fn take_in(&self, rows: u64) {
         self.waiting.fetch_add(rows, Ordering::Relaxed);
     }
@@ -114,24 +94,22 @@ impl Tally {
     }
 
     pub(crate) fn logged(&self, rows: u64) {
-        self.logged.0.fetch_add(rows, Ordering::Relaxed);
-        self.logged.1.increment(rows);
+        self.logged.fetch_add(rows, Ordering::Relaxed);
     }
 
     pub(crate) fn dropped(&self, reason: Unlogged, rows: u64) {
-        if let Some((count, counter)) = self.dropped.get(reason as usize) {
+        if let Some(count) = self.dropped.get(reason as usize) {
             count.fetch_add(rows, Ordering::Relaxed);
-            counter.increment(rows);
         }
     }
 
     pub(crate) fn counts(&self) -> Counts {
         let dropped = |reason: Unlogged| {
             let count = self.dropped.get(reason as usize);
-            count.map_or(0, |(count, _)| count.load(Ordering::Relaxed))
+            count.map_or(0, |count| count.load(Ordering::Relaxed))
         };
         Counts {
-            logged: self.logged.0.load(Ordering::Relaxed),
+            logged: self.logged.load(Ordering::Relaxed),
             waiting: self.waiting.load(Ordering::Relaxed),
             dropped: Dropped {
                 memory: dropped(Unlogged::Memory),

@@ -36,6 +36,9 @@ pub struct Answer {
     pub received: Timestamp,
     /// From its batch to the answer's.
     pub latency: Duration,
+    /// Of this, the time of each stage, by its place (`transforms_0`, `model`), and of the `queue`. Stages that
+    /// didn't run, as where the answer was kept, aren't there.
+    pub stages: Vec<(Arc<str>, Duration)>,
     /// What was sent, which the validators let pass.
     pub input: Batch,
     /// What the transforms gave, where it is to be logged.

@@ -8,9 +8,11 @@
 //! | `event_time` | timestamp, µs, UTC | as the deployment's file says; null where the column has none that can be read |
 //! | `received_at` | timestamp, µs, UTC | when the request came |
 //! | `latency_seconds` | double | of the request, or of its part |
+//! | `latency_…_seconds` | double | of this, waiting in the queue (`queue`) and each stage by its place (`transforms_0`, `model`); null where it didn't run |
 //! | `input_…`, `feature_…`, `output_…` | the columns' own | redacted as the deployment's file says |
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, Field as ArrowField, Schema as ArrowSchema};
@@ -38,6 +40,7 @@ pub(crate) fn encode(
     key: &Key,
 ) -> Result<Vec<u8>, LogError> {
     let properties = writer_properties();
+    let stages = stages(answers);
     let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
     let mut rest = answers;
     while !rest.is_empty() {
@@ -49,7 +52,7 @@ pub(crate) fn encode(
         });
         let (part, after) = rest.split_at(fit.count());
         rest = after;
-        let record_batch = record_batch(part, revision, spec, key)?;
+        let record_batch = record_batch(part, &stages, revision, spec, key)?;
         let writer = match &mut writer {
             Some(writer) => writer,
             none => none.insert(ArrowWriter::try_new(
@@ -66,8 +69,27 @@ pub(crate) fn encode(
     }
 }
 
+/// The stages that any of these ran, in the order in which requests came to them.
+fn stages(answers: &[&Answer]) -> Vec<Arc<str>> {
+    let mut places: Vec<Arc<str>> = Vec::new();
+    for answer in answers {
+        let mut after = 0;
+        for (place, _) in &answer.stages {
+            match places.iter().position(|known| known == place) {
+                Some(at) => after = at + 1,
+                None => {
+                    places.insert(after, Arc::clone(place));
+                    after += 1;
+                }
+            }
+        }
+    }
+    places
+}
+
 fn record_batch(
     answers: &[&Answer],
+    stages: &[Arc<str>],
     revision: u64,
     spec: &LogSpec,
     key: &Key,
@@ -107,14 +129,17 @@ fn record_batch(
     let utc = |times: TimestampMicrosecondArray| Arc::new(times.with_timezone("UTC"));
     own("event_time", true, utc(event_time.into()));
     own("received_at", false, utc(received.into()));
-    let latencies = answers
-        .iter()
-        .flat_map(|answer| std::iter::repeat_n(answer.latency.as_secs_f64(), answer.input.rows()));
-    own(
-        "latency_seconds",
-        false,
-        Arc::new(latencies.collect::<Float64Array>()),
-    );
+    let seconds = |of: &dyn Fn(&Answer) -> Option<Duration>| -> ArrayRef {
+        let each = answers
+            .iter()
+            .flat_map(|answer| std::iter::repeat_n(of(answer).map(|d| d.as_secs_f64()), answer.input.rows()));
+        Arc::new(each.collect::<Float64Array>())
+    };
+    own("latency_seconds", false, seconds(&|answer| Some(answer.latency)));
+    for stage in stages {
+        let time = |answer: &Answer| Some(answer.stages.iter().find(|of| of.0 == *stage)?.1);
+        own(&format!("latency_{stage}_seconds"), true, seconds(&time));
+    }
     let features = join(|answer| answer.features.as_ref())?;
     let output = join(|answer| Some(&answer.output))?;
     for (prefix, batch) in [("input_", input), ("feature_", features), ("output_", output)] {

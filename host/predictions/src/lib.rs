@@ -32,7 +32,7 @@ mod shared;
 mod spec;
 mod writer;
 
-pub use counts::{Counts, Unlogged};
+pub use counts::{Counts, Dropped, Unlogged};
 pub use entry::{Answer, RowNumbers};
 pub use keep::{Kept, remove_below};
 pub use place::{Area, Hour};

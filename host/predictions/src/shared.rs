@@ -91,7 +91,7 @@ impl Deployments {
             Arc::new(Deployment {
                 tenant: tenant.to_owned(),
                 name: name.to_owned(),
-                tally: Tally::new(tenant, name),
+                tally: Tally::default(),
                 held: AtomicUsize::new(0),
                 stored: AtomicU64::new(0),
             })

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::error::SandboxError;
 use crate::meter::Meter;
@@ -91,7 +92,7 @@ impl Background {
             meter.note_busy();
         }
         let noting = Arc::clone(meter);
-        let low = self.handle.spawn(async move {
+        let low = async move {
             poll_fn(|cx| {
                 BURNT.set(false);
                 let poll = future.as_mut().poll(cx);
@@ -101,7 +102,8 @@ impl Background {
                 poll
             })
             .await
-        });
+        };
+        let low = self.handle.spawn(low.in_current_span());
         AbortOnDrop(low).join().await
     }
 

@@ -92,5 +92,5 @@ pub use request::{
 };
 pub use sandbox::{Inspection, Sandbox};
 pub use stage::Stage;
-pub use stats::StageStats;
+pub use stats::{StageProbe, StageStats};
 pub use wasi::Grants;

@@ -23,7 +23,7 @@ use crate::manifest::World;
 use crate::report::{DriftReport, Violation, WireViolation, violations};
 use crate::request::StageKind;
 use crate::sandbox::Inner;
-use crate::stats::StageStats;
+use crate::stats::{StageProbe, StageStats};
 use crate::text::tame;
 use crate::warm::WarmPool;
 
@@ -79,6 +79,11 @@ impl Stage {
     /// What it did so far.
     pub fn stats(&self) -> StageStats {
         self.template.counters.read()
+    }
+
+    /// Reads what it does, for who may outlive it.
+    pub fn probe(&self) -> StageProbe {
+        StageProbe(Arc::clone(&self.template.counters))
     }
 
     /// Transform a batch; the same rows in the same order.

@@ -64,7 +64,10 @@ impl WarmPool {
         let _turn = inner.turn(&self.instances, "warm instances of the stage").await?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut warm = match idle {
-            Some(warm) => warm,
+            Some(warm) => {
+                template.counters.reuse();
+                warm
+            }
             None => self.make(inner, template).await?,
         };
         let result = template

@@ -5,7 +5,7 @@
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -25,8 +25,10 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::alerting;
-use crate::config::{Settings, file::ReadyPolicy};
+use crate::config::Settings;
+use crate::config::file::{LogFormat, ReadyPolicy};
 use crate::http::STREAMS_MAX;
+use crate::observe::Traces;
 use crate::performance::Evaluator;
 
 /// The variable with the first operator's key, for who doesn't want to read it from the first start's
@@ -58,10 +60,11 @@ pub(crate) struct App {
     pub(crate) serving: Serving,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: Predictions,
-    pub(crate) monitoring: Monitoring,
     pub(crate) truth: Truth,
     /// Tells how deployments do, by that.
     pub(crate) evaluator: Evaluator,
+    pub(crate) monitoring: Monitoring,
+    pub(crate) traces: Traces,
     /// Loads uploads for the first time, in a process of its own.
     pub(crate) model_worker: WorkerCommand,
     /// Reads Parquet files, in a process of its own.
@@ -73,6 +76,8 @@ pub(crate) struct App {
     pub(crate) ready: ReadyPolicy,
     /// Turns of streamed answers.
     pub(crate) streams: Arc<Semaphore>,
+    /// Bytes of blobs, as of the last sweep.
+    pub(crate) blob_bytes: AtomicU64,
     draining: AtomicBool,
     turns: Turns<TenantId>,
 }
@@ -89,12 +94,12 @@ impl App {
         let runtime = Runtime::load(&library)?;
         tracing::info!(library = %library.display(), version = runtime.version(), "ONNX Runtime");
         let data_dir = settings.data_dir.clone();
-        let store = tokio::task::spawn_blocking({
+        let (store, blob_bytes) = tokio::task::spawn_blocking({
             let (data_dir, options) = (data_dir.clone(), settings.store());
             move || {
                 let store = Store::open_with(&data_dir, &options)?;
-                store.sweep_orphans(ORPHAN_GRACE)?;
-                Ok::<_, caisson_store::StoreError>(store)
+                let swept = store.sweep_orphans(ORPHAN_GRACE)?;
+                Ok::<_, caisson_store::StoreError>((store, swept.kept_bytes))
             }
         })
         .await??;
@@ -173,9 +178,10 @@ impl App {
             serving,
             alerts,
             predictions,
-            monitoring,
             truth,
             evaluator: Evaluator::default(),
+            monitoring,
+            traces: Traces::start(&settings.tracing, settings.log_format == LogFormat::Json)?,
             model_worker: WorkerCommand::current_exe(["model-worker"])
                 .context("finding this program's own file")?,
             parquet_worker: WorkerCommand::current_exe(["parquet-worker"])
@@ -184,6 +190,7 @@ impl App {
             uploads,
             ready: settings.ready,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            blob_bytes: AtomicU64::new(blob_bytes),
             draining: AtomicBool::new(false),
             turns: Turns::default(),
         };
@@ -221,8 +228,8 @@ impl App {
         match tokio::task::spawn_blocking(move || caisson_registry::usage(&store, &owner)).await {
             Ok(usage) => usage.map(|mut usage| {
                 usage.stored_bytes += self.predictions.stored_bytes(tenant.as_str());
-                usage.stored_bytes += self.monitoring.stored_bytes(tenant.as_str());
                 usage.stored_bytes += self.truth.stored_bytes(tenant.as_str());
+                usage.stored_bytes += self.monitoring.stored_bytes(tenant.as_str());
                 usage
             }),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -244,7 +251,7 @@ impl App {
             turns.tick().await;
             let store = self.store.clone();
             match tokio::task::spawn_blocking(move || store.sweep_orphans(ORPHAN_GRACE)).await {
-                Ok(Ok(_)) => {}
+                Ok(Ok(swept)) => self.blob_bytes.store(swept.kept_bytes, Ordering::Relaxed),
                 Ok(Err(error)) => tracing::error!(%error, "blobs that no record names can't be removed"),
                 Err(error) => tracing::error!(%error, "looking for blobs that no record names ended early"),
             }

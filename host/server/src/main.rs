@@ -6,6 +6,8 @@ mod cli;
 mod config;
 mod grpc;
 mod http;
+mod insight;
+mod observe;
 mod performance;
 
 use std::process::ExitCode;

@@ -73,7 +73,7 @@ impl Serving {
         };
         let (input, labels) = revision.sandbox.aside(&revision.meter, read).await?;
         let (pipeline, batch) = (Arc::clone(&revision.pipeline), input.clone());
-        let run = async move { pipeline.run_to(MonitorTarget::Predictions, batch).await };
+        let run = async move { pipeline.run_to(MonitorTarget::Predictions, batch, None).await };
         let output = revision.sandbox.fair(&revision.meter, run).await?;
         if output.rows() != input.rows() {
             let message = format!("{source}: {} rows have {} answers", input.rows(), output.rows());

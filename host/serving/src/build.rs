@@ -25,6 +25,7 @@ use crate::spec::{
     VersionSpec,
 };
 use crate::stage::{PluginStage, configure_error};
+use crate::vitals::{Role, StageVitals};
 use crate::windows;
 
 /// A call of `fit` or `check` sees a whole window, not a request: seconds and hundreds of megabytes
@@ -58,7 +59,7 @@ pub(crate) struct Built {
     pub(crate) pins: Pins,
     pub(crate) pipeline: Pipeline,
     pub(crate) monitors: Vec<Monitor>,
-    /// The model version whose baseline is the deployment's.
+    /// The model version whose baseline the deployment has.
     pub(crate) measured: Option<ModelRecord>,
     pub(crate) plan: Plan,
 }
@@ -90,12 +91,12 @@ pub(crate) async fn build(
     for (i, stage) in spec.validators.iter_mut().enumerate() {
         validators.push(
             builder
-                .plugin(&format!("validators[{i}]"), World::Validator, stage, &input, None)
+                .plugin(&format!("validators[{i}]"), Role::Validator, stage, &input, None)
                 .await?,
         );
     }
     let transforms = builder
-        .transforms("transforms", &mut spec.transforms, &input)
+        .transforms(("transforms", Role::Transform), &mut spec.transforms, &input)
         .await?;
     let features = Arc::clone(transforms.last().map_or(&input, PluginStage::output));
     let mut measured: Option<ModelRecord> = None;
@@ -111,13 +112,7 @@ pub(crate) async fn build(
         measured = records.into_iter().find(|r| r.baseline.is_some());
         let mut stage = predictor.stage();
         let built = builder
-            .plugin(
-                "predictor",
-                World::Predictor,
-                &mut stage,
-                &features,
-                Some(granted),
-            )
+            .plugin("predictor", Role::Predictor, &mut stage, &features, Some(granted))
             .await?;
         predictor.plugin = stage.plugin;
         Core::Predictor(Box::new(built))
@@ -130,7 +125,7 @@ pub(crate) async fn build(
         Core::Predictor(stage) => stage.output(),
     };
     let post = builder
-        .transforms("post", &mut spec.post, &Arc::clone(before_post))
+        .transforms(("post", Role::Post), &mut spec.post, &Arc::clone(before_post))
         .await?;
     let pipeline = Pipeline {
         input,
@@ -138,8 +133,7 @@ pub(crate) async fn build(
         transforms,
         core,
         post,
-        rejected: metrics::Counter::noop(),
-        warned: metrics::Counter::noop(),
+        vitals: None,
     };
     if let Some(log) = &spec.log {
         let checked = log.check_columns(pipeline.input(), pipeline.features(), pipeline.output());
@@ -184,7 +178,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     async fn transforms(
         &mut self,
-        list: &str,
+        (list, role): (&str, Role),
         specs: &mut [StageSpec],
         input: &Arc<Schema>,
     ) -> Result<Vec<PluginStage>, ServingError> {
@@ -192,7 +186,7 @@ impl Builder<'_> {
         for (i, spec) in specs.iter_mut().enumerate() {
             let given = Arc::clone(stages.last().map_or(input, PluginStage::output));
             stages.push(
-                self.plugin(&format!("{list}[{i}]"), World::Transform, spec, &given, None)
+                self.plugin(&format!("{list}[{i}]"), role, spec, &given, None)
                     .await?,
             );
         }
@@ -203,11 +197,12 @@ impl Builder<'_> {
     async fn plugin(
         &mut self,
         place: &str,
-        world: World,
+        role: Role,
         spec: &mut StageSpec,
         input: &Arc<Schema>,
         graphs: Option<Arc<dyn Graphs>>,
     ) -> Result<PluginStage, ServingError> {
+        let world = world_of(role);
         let (pinned, record, component) = self.resolve_plugin(place, &spec.plugin).await?;
         let name: Arc<str> = format!("{place} {pinned}").into();
         spec.plugin = pinned;
@@ -252,7 +247,7 @@ impl Builder<'_> {
             .prepare(request)
             .await
             .map_err(|e| configure_error(&name, e))?;
-        Ok(PluginStage::new(name, record.digest.to_string(), stage))
+        Ok(PluginStage::new(name, record.digest.to_string(), stage, role))
     }
 
     async fn resolve_plugin(
@@ -351,7 +346,7 @@ impl Builder<'_> {
             .collect();
         let output = Schema::new(fields).map_err(|e| refuse(format!("kept columns and outputs: {e}")))?;
         Ok(ModelStage {
-            seconds: metrics::Histogram::noop(),
+            vitals: Arc::new(StageVitals::new(Arc::clone(&name), Role::Model)),
             name,
             digest: record.digest.to_string(),
             model,
@@ -445,7 +440,7 @@ impl Builder<'_> {
             return Ok(Check::Quality(name, Box::new(quality)));
         };
         let prepared = self
-            .plugin(&place, World::DriftCheck, &mut stage, &schema, None)
+            .plugin(&place, Role::Monitor, &mut stage, &schema, None)
             .await?;
         monitor.plugin = Some(stage.plugin.clone());
         Ok(Check::Plugin(stage.plugin, Box::new(prepared)))
@@ -502,6 +497,17 @@ fn no_baseline(record: &ModelRecord) -> ServingError {
             record.name, record.version
         ),
     )
+}
+
+/// The world of the plugins that have a role.
+fn world_of(role: Role) -> World {
+    match role {
+        Role::Validator => World::Validator,
+        Role::Predictor => World::Predictor,
+        Role::Monitor => World::DriftCheck,
+        // A model is no plugin.
+        Role::Transform | Role::Post | Role::Model => World::Transform,
+    }
 }
 
 /// Defaults of the host for the world, with what the stage sets.

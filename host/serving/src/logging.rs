@@ -5,10 +5,8 @@
 //! and nothing waits. Features are what the transforms give when they run again, behind the answer, on the
 //! tenant's account and with its priority, one request of a revision at a time.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caisson_data::Batch;
 use caisson_predictions::{Answer, Log, RowNumbers, Space, Unlogged};
@@ -17,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Kind, ServingError};
 use crate::pipeline::Pipeline;
+use crate::sample::Sampler;
 use crate::spec::MonitorTarget;
 
 /// Bytes of a request's id: a UUID has 36, a trace's id 55.
@@ -24,6 +23,9 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Requests of a revision whose features are waited for. What comes on top is dropped and counted; the
 /// rows' bytes have a bound of their own.
 const FEATURES_WAITING_MAX: usize = 1024;
+
+/// What the time of a stage takes, with its name.
+const STAGE_BYTES: usize = 64;
 
 /// A request to a deployment with a log.
 #[derive(Debug, Clone)]
@@ -59,12 +61,8 @@ impl Ticket {
 #[derive(Debug)]
 pub(crate) struct Logging {
     log: Arc<Log>,
-    /// A sample is a number below this.
-    threshold: u64,
-    /// Requests so far.
-    seen: AtomicU64,
-    /// What makes the ids and the sample this process's own.
-    seed: u64,
+    /// Which requests are taken; it makes the ids this process's own, too.
+    sampler: Sampler,
     features: Option<Features>,
 }
 
@@ -101,11 +99,8 @@ impl Logging {
             turn: Arc::new(Semaphore::new(1)),
         });
         Self {
-            threshold: threshold(log.spec().sample),
+            sampler: Sampler::new(log.spec().sample),
             log,
-            seen: AtomicU64::new(0),
-            // Every `RandomState` has keys of its own.
-            seed: RandomState::new().hash_one(()),
             features,
         }
     }
@@ -116,9 +111,9 @@ impl Logging {
     ///
     /// An id that is none.
     pub(crate) fn ticket(&self, given: Option<&str>) -> Result<Ticket, ServingError> {
-        let number = self.seen.fetch_add(1, Ordering::Relaxed);
+        let (number, sampled) = self.sampler.next();
         let id = match given {
-            None => format!("{:016x}{number:016x}", self.seed).into(),
+            None => format!("{:016x}{number:016x}", self.sampler.seed()).into(),
             Some(id) if is_id(id) => id.into(),
             Some(id) => {
                 return Err(ServingError::new(
@@ -133,7 +128,7 @@ impl Logging {
         };
         Ok(Ticket {
             id,
-            sampled: mixed(self.seed.wrapping_add(number)) <= self.threshold,
+            sampled,
             rows: RowNumbers::From(0),
         })
     }
@@ -148,11 +143,11 @@ impl Logging {
         })
     }
 
-    /// Hand over what was sent and what is answered.
-    pub(crate) fn answered(&self, taken: Taken, output: &Batch) {
+    /// Hand over what was sent and what is answered, with the time of each stage.
+    pub(crate) fn answered(&self, taken: Taken, output: &Batch, stages: Vec<(Arc<str>, Duration)>) {
         let latency = taken.start.elapsed();
         let rows = taken.input.rows();
-        let mut bytes = taken.input.byte_len() + output.byte_len();
+        let mut bytes = taken.input.byte_len() + output.byte_len() + stages.len() * STAGE_BYTES;
         if self.features.is_some() {
             // As wide as the input, until it is known.
             bytes += taken.input.byte_len();
@@ -165,6 +160,7 @@ impl Logging {
             rows: taken.ticket.rows,
             received: taken.received,
             latency,
+            stages,
             input: taken.input,
             features: None,
             output: output.clone(),
@@ -195,7 +191,7 @@ impl Features {
                 return;
             };
             let input = answer.input.clone();
-            let run = async move { pipeline.run_to(MonitorTarget::Features, input).await };
+            let run = async move { pipeline.run_to(MonitorTarget::Features, input, None).await };
             match sandbox.fair(&meter, run).await {
                 Ok(features) => {
                     answer.features = Some(features);
@@ -214,36 +210,9 @@ fn is_id(id: &str) -> bool {
     (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
 
-/// The share of all 64-bit numbers that are at most this.
-fn threshold(sample: f64) -> u64 {
-    // The product fits: casts from floats saturate.
-    (sample * u64::MAX as f64) as u64
-}
-
-/// A number's place among all, as SplitMix64 has it: neighbours are far apart.
-fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_share_is_what_was_asked_for() {
-        for share in [0.01, 0.1, 0.5, 1.0] {
-            let limit = threshold(share);
-            let sampled = (0..100_000u64)
-                .filter(|n| mixed(n.wrapping_add(12_345)) <= limit)
-                .count();
-            let found = sampled as f64 / 100_000.0;
-            assert!((found - share).abs() < 0.005, "{found} for {share}");
-        }
-        assert_eq!(threshold(1.0), u64::MAX);
-    }
 
     #[test]
     fn ids_are_printable_and_short() {

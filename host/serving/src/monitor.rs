@@ -285,7 +285,7 @@ pub(crate) async fn fit(
     pipeline: &Pipeline,
     baseline: &Batch,
 ) -> Result<FittedState, ServingError> {
-    let reference = pipeline.run_to(spec.on, baseline.clone()).await?;
+    let reference = pipeline.run_to(spec.on, baseline.clone(), None).await?;
     Ok(FittedState {
         key,
         reference_rows: reference.rows() as u64,
@@ -351,7 +351,7 @@ pub(crate) async fn check_all(
         if !monitors.iter().any(|monitor| of(&monitor)) {
             continue;
         }
-        let batch = pipeline.run_to(target, current.clone()).await?;
+        let batch = pipeline.run_to(target, current.clone(), None).await?;
         for (index, monitor) in monitors.iter().enumerate().filter(|(_, monitor)| of(monitor)) {
             if let Some(fitted) = &monitor.fitted {
                 reports.push((index, monitor.report(fitted, &batch).await?));

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use caisson_data::{Batch, BatchBuilder, Schema};
 use caisson_inference::{Binding, InferenceError, Model};
-use caisson_registry::TenantId;
 use caisson_sandbox::{Severity, Violation};
 
 use crate::error::{Kind, ServingError};
+use crate::monitor::Monitor;
 use crate::spec::MonitorTarget;
 use crate::stage::PluginStage;
+use crate::trail::Trail;
+use crate::vitals::{StageVitals, Vitals};
 
 /// Rows that go through the row-wise stages at once. Transforms and models are pure by row, so a
 /// larger batch is taken in parts: a guest's memory and deadline then bound a stage, not the size of
@@ -39,8 +41,8 @@ pub struct Pipeline {
     pub(crate) transforms: Vec<PluginStage>,
     pub(crate) core: Core,
     pub(crate) post: Vec<PluginStage>,
-    pub(crate) rejected: metrics::Counter,
-    pub(crate) warned: metrics::Counter,
+    /// Where violations are counted; nowhere before the revision is live.
+    pub(crate) vitals: Option<Arc<Vitals>>,
 }
 
 /// What stands in the middle.
@@ -68,7 +70,7 @@ pub(crate) struct ModelStage {
     pub(crate) output: Arc<Schema>,
     /// The longest that one run may take.
     pub(crate) deadline: Duration,
-    pub(crate) seconds: metrics::Histogram,
+    pub(crate) vitals: Arc<StageVitals>,
 }
 
 impl Pipeline {
@@ -101,34 +103,39 @@ impl Pipeline {
         }
     }
 
-    /// Run a batch of the input schema through every stage.
+    /// Run a batch of the input schema through every stage; each leaves its step on the trail, if there is one.
     ///
     /// # Errors
     ///
     /// Every `reject` violation of the validators, together; or the first stage that failed.
-    pub async fn predict(&self, batch: Batch) -> Result<Prediction, ServingError> {
-        let warnings = self.validate(&batch).await?;
-        let batch = self.run_to(MonitorTarget::Predictions, batch).await?;
+    pub async fn predict(&self, batch: Batch, trail: Option<&Trail>) -> Result<Prediction, ServingError> {
+        let warnings = self.validate(&batch, trail).await?;
+        let batch = self.run_to(MonitorTarget::Predictions, batch, trail).await?;
         Ok(Prediction { batch, warnings })
     }
 
     /// Run a batch as far as a monitor's target, without the validators: what is being looked at
     /// includes rows that they would refuse.
-    pub(crate) async fn run_to(&self, target: MonitorTarget, batch: Batch) -> Result<Batch, ServingError> {
+    pub(crate) async fn run_to(
+        &self,
+        target: MonitorTarget,
+        batch: Batch,
+        trail: Option<&Trail>,
+    ) -> Result<Batch, ServingError> {
         if target == MonitorTarget::Input {
             return Ok(batch);
         }
         // A predictor may look at all rows together, to rank them for instance.
         let whole = target == MonitorTarget::Predictions && matches!(self.core, Core::Predictor(_));
         if batch.rows() <= PART_ROWS || whole {
-            return self.run_part(target, batch).await;
+            return self.run_part(target, batch, trail).await;
         }
         let mut parts = Vec::with_capacity(batch.rows().div_ceil(PART_ROWS));
         for start in (0..batch.rows()).step_by(PART_ROWS) {
             let end = (start + PART_ROWS).min(batch.rows());
             let part = batch.slice_rows(start..end).map_err(split_error)?;
             parts.push(
-                self.run_part(target, part)
+                self.run_part(target, part, trail)
                     .await
                     .map_err(|e| e.rows_from(start as u64))?,
             );
@@ -136,39 +143,57 @@ impl Pipeline {
         Batch::concat(&parts).map_err(split_error)
     }
 
-    async fn run_part(&self, target: MonitorTarget, mut batch: Batch) -> Result<Batch, ServingError> {
+    async fn run_part(
+        &self,
+        target: MonitorTarget,
+        mut batch: Batch,
+        trail: Option<&Trail>,
+    ) -> Result<Batch, ServingError> {
         for stage in &self.transforms {
-            batch = stage.apply(batch).await?;
+            batch = stage.apply(batch, trail).await?;
         }
         if target == MonitorTarget::Features {
             return Ok(batch);
         }
+        self.run_from_features(batch, trail).await
+    }
+
+    /// Run a batch of the model's columns through the rest of the stages, all rows at once.
+    pub(crate) async fn run_from_features(
+        &self,
+        mut batch: Batch,
+        trail: Option<&Trail>,
+    ) -> Result<Batch, ServingError> {
         batch = match &self.core {
             Core::Features => batch,
-            Core::Model(stage) => stage.run(batch).await?,
-            Core::Predictor(stage) => stage.predict(&batch).await?,
+            Core::Model(stage) => stage.run(batch, trail).await?,
+            Core::Predictor(stage) => stage.predict(&batch, trail).await?,
         };
         for stage in &self.post {
-            batch = stage.apply(batch).await?;
+            batch = stage.apply(batch, trail).await?;
         }
         Ok(batch)
     }
 
-    /// Set the gauges and counters that the sandbox keeps for each stage.
-    pub(crate) fn publish_metrics(&self, tenant: &TenantId, deployment: &str) {
-        let predictor = match &self.core {
-            Core::Predictor(stage) => Some(stage.as_ref()),
-            _ => None,
+    /// From now on what stages and monitors do counts as their deployment's.
+    pub(crate) fn measure(&mut self, monitors: &mut [Monitor], vitals: &Arc<Vitals>) {
+        self.vitals = Some(Arc::clone(vitals));
+        let predictor = match &mut self.core {
+            Core::Features => None,
+            Core::Model(stage) => {
+                stage.vitals = vitals.stage(&stage.name, stage.vitals.role());
+                None
+            }
+            Core::Predictor(stage) => Some(stage.as_mut()),
         };
-        for stage in self
+        let plugins = self
             .validators
-            .iter()
-            .chain(&self.transforms)
+            .iter_mut()
+            .chain(&mut self.transforms)
             .chain(predictor)
-            .chain(&self.post)
-        {
-            stage.publish_metrics(tenant, deployment);
-        }
+            .chain(&mut self.post)
+            .chain(monitors.iter_mut().filter_map(Monitor::stage_mut));
+        plugins.for_each(|stage| stage.measure(vitals));
     }
 
     /// Every validator on a request's rows: what only warns.
@@ -176,12 +201,16 @@ impl Pipeline {
     /// # Errors
     ///
     /// Every `reject` violation together; or the first validator that failed.
-    pub(crate) async fn validate(&self, batch: &Batch) -> Result<Vec<Violation>, ServingError> {
+    pub(crate) async fn validate(
+        &self,
+        batch: &Batch,
+        trail: Option<&Trail>,
+    ) -> Result<Vec<Violation>, ServingError> {
         let mut warnings = Vec::new();
         let mut rejects = Vec::new();
         let mut refused_by: Option<Arc<str>> = None;
         for stage in &self.validators {
-            for violation in stage.validate(batch).await? {
+            for violation in stage.validate(batch, trail).await? {
                 match violation.severity {
                     Severity::Warn => warnings.push(violation),
                     Severity::Reject => {
@@ -191,11 +220,16 @@ impl Pipeline {
                 }
             }
         }
-        self.warned.increment(warnings.len() as u64);
+        if let Some(vitals) = self
+            .vitals
+            .as_ref()
+            .filter(|_| rejects.len() + warnings.len() > 0)
+        {
+            vitals.violated(rejects.len(), warnings.len());
+        }
         let Some(first) = rejects.first() else {
             return Ok(warnings);
         };
-        self.rejected.increment(rejects.len() as u64);
         let message = match rejects.len() {
             1 => first.message.clone(),
             n => format!("{} (the first of {n} violations)", first.message),
@@ -218,10 +252,11 @@ fn split_error(error: caisson_data::BatchError) -> ServingError {
 }
 
 impl ModelStage {
-    async fn run(&self, batch: Batch) -> Result<Batch, ServingError> {
+    async fn run(&self, batch: Batch, trail: Option<&Trail>) -> Result<Batch, ServingError> {
         let start = Instant::now();
         let result = self.run_inner(&batch, start + self.deadline).await;
-        self.seconds.record(start.elapsed());
+        self.vitals
+            .note(trail, start, result.as_ref().err().map(|e| e.code));
         result
     }
 

@@ -9,20 +9,22 @@ use std::time::Instant;
 use caisson_data::{Batch, Schema};
 use caisson_registry::{ModelRecord, Origin, RevisionRecord, TenantId};
 use caisson_sandbox::{Meter, Sandbox};
+use tokio::sync::OnceCell;
 
 use crate::answers::Answers;
 use crate::batching::{self, Batcher};
 use crate::build::Built;
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
+use crate::importance::Importance;
 use crate::logging::{Logging, Ticket};
 use crate::monitor::{self, Monitor, MonitorReport};
 use crate::pipeline::{Pipeline, Prediction};
 use crate::plan::Plan;
-use crate::series::Series;
 use crate::serving::Parts;
 use crate::spec::{DeploymentSpec, MonitorTarget};
 use crate::statistics::Statistics;
+use crate::trail::{About, Trail};
 use crate::vitals::Vitals;
 use crate::windows::{Live, Windows};
 
@@ -32,6 +34,8 @@ pub struct Revision {
     pub(crate) record: RevisionRecord,
     spec: DeploymentSpec,
     pub(crate) pipeline: Arc<Pipeline>,
+    /// Once somebody has asked.
+    pub(crate) importance: OnceCell<Arc<Importance>>,
     batcher: Option<Arc<Batcher>>,
     statistics: Arc<Statistics>,
     answers: Option<Answers>,
@@ -42,10 +46,6 @@ pub struct Revision {
     plan: Plan,
     pub(crate) sandbox: Sandbox,
     pub(crate) meter: Arc<Meter>,
-    requests: metrics::Counter,
-    failures: metrics::Counter,
-    rows: metrics::Counter,
-    seconds: metrics::Histogram,
     vitals: Arc<Vitals>,
 }
 
@@ -57,12 +57,10 @@ impl Revision {
             measured,
             ..
         } = built;
-        let series = Series::of(tenant, &record.name);
-        series.measure(&mut pipeline, &mut monitors);
-        let (owner, name) = (tenant.to_string(), record.name.clone());
+        let vitals = parts.vitals.of(tenant, &record.name);
+        pipeline.measure(&mut monitors, &vitals);
         let pipeline = Arc::new(pipeline);
         let meter = parts.meters.of(tenant);
-        let vitals = parts.vitals.of(tenant, &record.name);
         let statistics = Arc::new(Statistics::default());
         let rules = built.spec.batching.rules(built.spec.predictor.is_some());
         let sandboxed = !(pipeline.transforms.is_empty() && pipeline.post.is_empty());
@@ -70,24 +68,31 @@ impl Revision {
             let (sandbox, meter, pipeline) =
                 (parts.sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
             let counted = Arc::clone(&statistics);
-            let run: batching::Run = Box::new(move |batch| {
+            let run: batching::Run = Box::new(move |batch, trail| {
                 let (sandbox, meter, pipeline) = (sandbox.clone(), Arc::clone(&meter), Arc::clone(&pipeline));
                 let counted = Arc::clone(&counted);
                 Box::pin(async move {
                     let start = Instant::now();
-                    let run = async move { pipeline.run_to(MonitorTarget::Predictions, batch).await };
+                    let run = async move {
+                        let target = MonitorTarget::Predictions;
+                        pipeline.run_to(target, batch, trail.as_deref()).await
+                    };
                     let result = sandbox.fair(&meter, run).await;
                     counted.ran(start.elapsed());
                     result
                 })
             });
-            let counts = counts(&owner, &name, Arc::clone(&vitals), Arc::clone(&statistics));
+            let counts = batching::Counts {
+                vitals: Arc::clone(&vitals),
+                statistics: Arc::clone(&statistics),
+            };
             Batcher::new(rules, runs_max(), sandboxed, run, counts)
         });
         let cache = built.spec.cache;
-        let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl(), &owner, &name));
+        let answers = cache.map(|cache| Answers::new(cache.bytes_max(), cache.ttl()));
         let logging = built.spec.log.as_ref().map(|spec| {
-            let log = parts.predictions.log(&owner, &name, record.number, spec.clone());
+            let (owner, name) = (tenant.as_str(), &record.name);
+            let log = parts.predictions.log(owner, name, record.number, spec.clone());
             Logging::new(log, &pipeline, &parts.sandbox, &meter)
         });
         let monitors = Arc::new(monitors);
@@ -98,25 +103,22 @@ impl Revision {
             pipeline: &pipeline,
             monitors: &monitors,
         };
-        let windows = Windows::start(parts, live, measured.as_ref());
+        let windows = Windows::start(parts, live, measured.clone());
         // Here it is only kept as what it means.
         record.spec = serde_json::Value::Null;
         record.pins = Some(built.pins);
         Self {
-            requests: series.counter("caisson_requests_total"),
-            failures: series.counter("caisson_request_failures_total"),
-            rows: series.counter("caisson_rows_total"),
-            seconds: series.histogram("caisson_request_seconds"),
             record,
             spec: built.spec,
             pipeline,
+            importance: OnceCell::new(),
             batcher,
             statistics,
             answers,
             logging,
             monitors,
-            measured,
             windows,
+            measured,
             plan: built.plan,
             sandbox: parts.sandbox.clone(),
             meter,
@@ -180,7 +182,7 @@ impl Revision {
     }
 
     /// How the deployment fares, this revision and those before it.
-    pub fn vitals(&self) -> &Vitals {
+    pub fn vitals(&self) -> &Arc<Vitals> {
         &self.vitals
     }
 
@@ -222,6 +224,14 @@ impl Revision {
         options: CallOptions,
     ) -> Result<Prediction, ServingError> {
         let start = Instant::now();
+        let followed = Trail::current();
+        if let Some(trail) = &followed {
+            trail.is_about(|| About {
+                vitals: Arc::clone(&self.vitals),
+                revision: self.number(),
+                request_id: ticket.as_ref().map(|ticket| Arc::clone(ticket.id())),
+            });
+        }
         let logged = self.logging.as_ref().zip(ticket);
         let logged = logged.and_then(|(log, ticket)| Some((log, log.take(ticket, &batch, start)?)));
         let seen = self
@@ -229,23 +239,24 @@ impl Revision {
             .as_ref()
             .and_then(|windows| Some((windows, windows.take(&batch)?)));
         let rows = batch.rows();
-        self.requests.increment(1);
-        self.rows.increment(rows as u64);
+        // What is logged has steps of its own: a request that is followed may have many parts.
+        let own = logged.is_some().then(|| Trail::of_part(followed.as_ref()));
+        let trail = own.clone().or_else(|| followed.clone());
         let result = match &self.answers {
             Some(answers) => {
                 let mut kept = true;
                 let run = async |batch| {
                     kept = false;
-                    self.run(batch, options).await
+                    self.run(batch, options, trail).await
                 };
                 let result = answers.get_or(batch, run).await;
                 self.statistics.looked_up(kept, start.elapsed());
+                self.vitals.looked_up(kept);
                 result
             }
-            None => self.run(batch, options).await,
+            None => self.run(batch, options, trail).await,
         };
         let took = start.elapsed();
-        self.seconds.record(took);
         if !options.again {
             self.vitals.answered(rows, took, result.as_ref().err());
         }
@@ -253,21 +264,28 @@ impl Revision {
         if let (Ok(prediction), Some((windows, input))) = (&result, seen) {
             windows.answered(input, &prediction.batch);
         }
-        match (&result, logged) {
-            (Ok(prediction), Some((log, taken))) => log.answered(taken, &prediction.batch),
-            (Ok(_), None) => {}
-            (Err(_), _) => self.failures.increment(1),
+        if let (Some(followed), Some(own)) = (&followed, &own) {
+            followed.join(own);
+        }
+        if let (Ok(prediction), Some((log, taken))) = (&result, logged) {
+            let stages = own.map(|own| own.times()).unwrap_or_default();
+            log.answered(taken, &prediction.batch, stages);
         }
         result
     }
 
-    async fn run(&self, batch: Batch, options: CallOptions) -> Result<Prediction, ServingError> {
+    async fn run(
+        &self,
+        batch: Batch,
+        options: CallOptions,
+        trail: Option<Arc<Trail>>,
+    ) -> Result<Prediction, ServingError> {
         let rows = batch.rows();
         if let Some(batcher) = self.batcher.as_ref().filter(|b| b.takes(rows)) {
-            return self.run_with_others(batcher, batch, options).await;
+            return self.run_with_others(batcher, batch, options, trail).await;
         }
         let (pipeline, started) = (Arc::clone(&self.pipeline), Instant::now());
-        let call = async move { pipeline.predict(batch).await };
+        let call = async move { pipeline.predict(batch, trail.as_deref()).await };
         let result = self.sandbox.fair(&self.meter, call).await;
         let took = started.elapsed();
         self.statistics.ran(took);
@@ -282,18 +300,19 @@ impl Revision {
         batcher: &Arc<Batcher>,
         batch: Batch,
         options: CallOptions,
+        trail: Option<Arc<Trail>>,
     ) -> Result<Prediction, ServingError> {
         let (batch, warnings) = if self.pipeline.validators.is_empty() {
             (batch, Vec::new())
         } else {
-            let pipeline = Arc::clone(&self.pipeline);
+            let (pipeline, trail) = (Arc::clone(&self.pipeline), trail.clone());
             let call = async move {
-                let warnings = pipeline.validate(&batch).await?;
+                let warnings = pipeline.validate(&batch, trail.as_deref()).await?;
                 Ok::<_, ServingError>((batch, warnings))
             };
             self.sandbox.fair(&self.meter, call).await?
         };
-        let batch = batcher.submit(batch, options).await?;
+        let batch = batcher.submit(batch, options, trail).await?;
         Ok(Prediction { batch, warnings })
     }
 
@@ -324,24 +343,4 @@ impl Revision {
 /// Runs of one revision at the same time: more than cores only take turns.
 fn runs_max() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn counts(
-    tenant: &str,
-    deployment: &str,
-    vitals: Arc<Vitals>,
-    statistics: Arc<Statistics>,
-) -> batching::Counts {
-    let labels = [
-        ("tenant", tenant.to_owned()),
-        ("deployment", deployment.to_owned()),
-    ];
-    batching::Counts {
-        rows: metrics::histogram!("caisson_batch_rows", &labels),
-        waited: metrics::histogram!("caisson_queue_seconds", &labels),
-        split: metrics::counter!("caisson_batch_splits_total", &labels),
-        refused: metrics::counter!("caisson_queue_refusals_total", &labels),
-        vitals,
-        statistics,
-    }
 }

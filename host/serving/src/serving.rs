@@ -570,15 +570,4 @@ impl Serving {
             .unwrap_or_else(PoisonError::into_inner)
             .insert((tenant.clone(), name), LoadState::Ready);
     }
-
-    /// Bring the counters that stages keep themselves up to date in the metrics registry. Called
-    /// when metrics are read, so that requests don't pay for it.
-    pub fn publish_metrics(&self) {
-        let table = self.live.load();
-        for (tenant, revisions) in table.iter() {
-            for revision in revisions.values() {
-                revision.pipeline.publish_metrics(tenant, revision.name());
-            }
-        }
-    }
 }

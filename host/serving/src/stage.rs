@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use caisson_data::{Batch, Schema};
-use caisson_registry::TenantId;
 use caisson_sandbox::{Cause, DriftReport, Stage, StageError, StageKind, Violation};
 
 use crate::error::{Kind, ServingError};
+use crate::trail::Trail;
+use crate::vitals::{Role, StageVitals, Vitals};
 
 /// A prepared plugin in its place.
 #[derive(Debug)]
@@ -17,22 +18,23 @@ pub(crate) struct PluginStage {
     /// SHA-256 of the component, hex.
     pub(crate) digest: String,
     stage: Stage,
-    seconds: metrics::Histogram,
+    vitals: Arc<StageVitals>,
 }
 
 impl PluginStage {
-    pub(crate) fn new(name: Arc<str>, digest: String, stage: Stage) -> Self {
+    pub(crate) fn new(name: Arc<str>, digest: String, stage: Stage, role: Role) -> Self {
         Self {
+            vitals: Arc::new(StageVitals::new(Arc::clone(&name), role)),
             name,
             digest,
             stage,
-            seconds: metrics::Histogram::noop(),
         }
     }
 
-    /// From now on its calls are measured.
-    pub(crate) fn measure(&mut self, seconds: metrics::Histogram) {
-        self.seconds = seconds;
+    /// From now on its calls count as its deployment's.
+    pub(crate) fn measure(&mut self, vitals: &Vitals) {
+        self.vitals = vitals.stage(&self.name, self.vitals.role());
+        self.vitals.watch(self.stage.probe());
     }
 
     /// What it gives. A validator and a drift check give what they take.
@@ -48,57 +50,39 @@ impl PluginStage {
         }
     }
 
-    /// Bring this stage's counters up to date in the metrics registry.
-    pub(crate) fn publish_metrics(&self, tenant: &TenantId, deployment: &str) {
-        let stats = self.stage.stats();
-        let labels = || {
-            [
-                ("tenant", tenant.to_string()),
-                ("deployment", deployment.to_owned()),
-                ("stage", self.name.to_string()),
-            ]
-        };
-        let count = |name: &'static str, value: u64| metrics::counter!(name, &labels()).absolute(value);
-        count("caisson_plugin_calls_total", stats.calls);
-        count("caisson_plugin_instances_total", stats.instances);
-        count("caisson_plugin_log_lines_total", stats.log_lines);
-        count("caisson_plugin_log_lines_dropped_total", stats.log_lines_dropped);
-        metrics::gauge!("caisson_plugin_memory_peak_bytes", &labels()).set(stats.memory_peak_bytes as f64);
-        metrics::gauge!("caisson_plugin_busy_seconds_total", &labels()).set(stats.busy.as_secs_f64());
-        for (cause, failures) in stats.failures {
-            let [tenant, deployment, stage] = labels();
-            metrics::counter!(
-                "caisson_plugin_failures_total",
-                &[tenant, deployment, stage, ("cause", cause.to_owned())]
-            )
-            .absolute(failures);
-        }
+    pub(crate) async fn apply(&self, batch: Batch, trail: Option<&Trail>) -> Result<Batch, ServingError> {
+        self.timed(trail, self.stage.apply(&batch)).await
     }
 
-    pub(crate) async fn apply(&self, batch: Batch) -> Result<Batch, ServingError> {
-        self.timed(self.stage.apply(&batch)).await
+    pub(crate) async fn validate(
+        &self,
+        batch: &Batch,
+        trail: Option<&Trail>,
+    ) -> Result<Vec<Violation>, ServingError> {
+        self.timed(trail, self.stage.validate(batch)).await
     }
 
-    pub(crate) async fn validate(&self, batch: &Batch) -> Result<Vec<Violation>, ServingError> {
-        self.timed(self.stage.validate(batch)).await
-    }
-
-    pub(crate) async fn predict(&self, batch: &Batch) -> Result<Batch, ServingError> {
-        self.timed(self.stage.predict(batch)).await
+    pub(crate) async fn predict(&self, batch: &Batch, trail: Option<&Trail>) -> Result<Batch, ServingError> {
+        self.timed(trail, self.stage.predict(batch)).await
     }
 
     pub(crate) async fn fit(&self, reference: &Batch) -> Result<Vec<u8>, ServingError> {
-        self.timed(self.stage.fit(reference)).await
+        self.timed(None, self.stage.fit(reference)).await
     }
 
     pub(crate) async fn check(&self, state: &[u8], current: &Batch) -> Result<DriftReport, ServingError> {
-        self.timed(self.stage.check(state, current)).await
+        self.timed(None, self.stage.check(state, current)).await
     }
 
-    async fn timed<T>(&self, call: impl Future<Output = Result<T, StageError>>) -> Result<T, ServingError> {
+    async fn timed<T>(
+        &self,
+        trail: Option<&Trail>,
+        call: impl Future<Output = Result<T, StageError>>,
+    ) -> Result<T, ServingError> {
         let start = Instant::now();
         let result = call.await;
-        self.seconds.record(start.elapsed());
+        let error = result.as_ref().err().map(|e| e.cause.code());
+        self.vitals.note(trail, start, error);
         result.map_err(|error| stage_error(&self.name, error))
     }
 }

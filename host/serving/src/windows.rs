@@ -132,7 +132,7 @@ pub(crate) async fn forget(parts: &Parts, tenant: &TenantId, name: &str) {
 
 impl Windows {
     /// Gather from now on; none where the deployment's file says so.
-    pub(crate) fn start(parts: &Parts, live: Live<'_>, measured: Option<&ModelRecord>) -> Option<Self> {
+    pub(crate) fn start(parts: &Parts, live: Live<'_>, measured: Option<ModelRecord>) -> Option<Self> {
         // Revisions are made on the runtime's threads.
         let runtime = Handle::try_current().ok()?;
         let Live {
@@ -164,7 +164,7 @@ impl Windows {
         if !is_on {
             return None;
         }
-        if let Some(measured) = measured.filter(|record| record.baseline.is_some()).cloned() {
+        if let Some(measured) = measured.filter(|record| record.baseline.is_some()) {
             let (parts, checker, tap) = (parts.clone(), Arc::clone(&checker), Arc::downgrade(&tap));
             runtime.spawn(async move {
                 if let Err(error) = baseline(&parts, &checker, &measured, &tap).await {
@@ -208,7 +208,7 @@ async fn baseline(
         drop(rows);
         let output = this
             .pipeline
-            .run_to(MonitorTarget::Predictions, input.clone())
+            .run_to(MonitorTarget::Predictions, input.clone(), None)
             .await?;
         if let Some(tap) = tap.upgrade() {
             tap.set_baseline(&input, &output);
@@ -361,7 +361,7 @@ impl Checker {
                 if let Some((_, batch)) = features.iter().find(|(of, _)| Arc::ptr_eq(of, gathered)) {
                     return Ok(Some(batch.clone()));
                 }
-                let batch = self.pipeline.run_to(target, input).await?;
+                let batch = self.pipeline.run_to(target, input, None).await?;
                 features.push((Arc::clone(gathered), batch.clone()));
                 Ok(Some(batch))
             }

@@ -149,6 +149,34 @@ impl Store {
         &self.0.dir
     }
 
+    /// Bytes of the records' files.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    pub fn metadata_bytes(&self) -> Result<u64, StoreError> {
+        let dir = self.dir().join("metadata/sled");
+        let measure = || -> std::io::Result<u64> {
+            let mut bytes = 0;
+            for entry in std::fs::read_dir(&dir)? {
+                // A file may be gone by now, as a snapshot that a newer one replaces.
+                bytes += entry?.metadata().map_or(0, |file| file.len());
+            }
+            Ok(bytes)
+        };
+        measure().map_err(|e| StoreError::io("measure", &dir, e))
+    }
+
+    /// Bytes that the disk of the data folder still takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        let dir = self.dir();
+        space::free_bytes(dir).map_err(|e| StoreError::io("ask for the free space of", dir, e))
+    }
+
     /// Remove the blobs that no record names and that are older than `grace`: longer than any upload
     /// takes from its blob to its record, because the store may be in use meanwhile.
     ///

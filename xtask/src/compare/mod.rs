@@ -3,10 +3,12 @@
 //! All have the same model, the same two stages, the same ONNX Runtime and the same requests, and each
 //! one's answers are checked before it is measured. The load comes from wrk; the servers alternate in every
 //! round, so that what the machine does besides is in all of them. `benches/compare/README.md` tells more.
+//! [`drift`] is another comparison: of drift reports, with Evidently's.
 
 pub(crate) mod caisson;
 pub(crate) mod case;
 mod contender;
+pub(crate) mod drift;
 pub(crate) mod fixture;
 mod found;
 pub(crate) mod measure;

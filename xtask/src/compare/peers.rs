@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use caisson_test_tools::python::environment;
 
 use super::contender::{Contender, Process, Running, free_ports};
 use super::fixture::{Fixture, Form, file};
@@ -150,7 +151,8 @@ impl Peer {
                 (command, locked_version(folder)?)
             }
             Kind::Python(folder) => {
-                let mut command = clean(Command::new(environment(target, folder)?.join("bin/python")));
+                let requirements = requirements(folder);
+                let mut command = clean(Command::new(python(target, folder, &requirements)?));
                 command
                     .arg(file("peers").join(folder).join("serve.py"))
                     .env("PYTHONPATH", file("peers/common"))
@@ -225,41 +227,23 @@ fn locked_version(folder: &str) -> Result<String> {
     Ok(known.join(", "))
 }
 
-/// A virtual environment with exactly what the requirements say.
-fn environment(target: &Path, folder: &str) -> Result<PathBuf> {
-    let requirements = file("peers").join(folder).join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
-    let environment = target.join("python").join(folder);
-    let installed = environment.join("installed.txt");
-    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
-        return Ok(environment);
-    }
-    say::step(&format!("Python environment of {folder}"), |_| {
-        let run = |command: &mut Command| -> Result<()> {
-            let output = command.output().with_context(|| format!("{command:?}"))?;
-            ensure!(
-                output.status.success(),
-                "{command:?}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            Ok(())
-        };
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&environment))?;
-        run(Command::new(environment.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--requirement"])
-            .arg(&requirements))?;
-        // Written last: an installation that was cut short is done again.
-        fs::write(&installed, &wanted)?;
-        Ok(environment.display().to_string())
+/// Python with what the requirements say.
+pub(crate) fn python(target: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
+    let mut python = PathBuf::new();
+    say::step(&format!("Python environment of {name}"), |_| {
+        python = environment(&target.join("python"), name, requirements)?;
+        Ok(python.display().to_string())
     })?;
-    Ok(environment)
+    Ok(python)
+}
+
+fn requirements(folder: &str) -> PathBuf {
+    file("peers").join(folder).join("requirements.txt")
 }
 
 /// The lines of a peer's requirements that say what it is.
 fn installed_version(folder: &str) -> Result<String> {
-    let requirements = file("peers").join(folder).join("requirements.txt");
+    let requirements = requirements(folder);
     let text = fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
     let lines = text.lines().filter_map(|line| line.split_once("=="));
     let known = lines.filter(|(name, _)| TELLING.contains(name));

@@ -24,7 +24,7 @@ use crate::phase::Phase;
 use crate::receivers::{ReceiverRecord, Sender};
 use crate::rules::{Catalogue, Rule, RulesFile, Severity};
 use crate::silence::Silence;
-use crate::tenant::{Context, Observed, Receiver, RulesRecord, Tenant};
+use crate::tenant::{Context, Observed, Receiver, RulesRecord, Standing, Tenant};
 
 /// Observations in one call.
 pub const OBSERVATIONS_MAX: usize = 1000;
@@ -302,6 +302,13 @@ impl Alerts {
                 evidence: i.evidence.clone(),
             })
             .collect()
+    }
+
+    /// How a tenant's alerts and notifications stand, for metrics.
+    pub fn standing(&self, tenant: &str) -> Standing {
+        self.known(tenant)
+            .map(|tenant| lock(&tenant).standing())
+            .unwrap_or_default()
     }
 
     /// Remove everything of a tenant.

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use caisson_predictions::{Answer, Limits, Predictions, RowNumbers};
 use caisson_store::Store;
 
@@ -28,6 +29,7 @@ fn answers_become_files_by_revision_and_hour() {
     assert!(offer(&first, answer("a", NOON, 1, 2)));
     let streamed = Answer {
         rows: RowNumbers::At(vec![4, 7]),
+        stages: vec![("queue".into(), Duration::from_millis(2))],
         ..answer("b", NOON, 10, 2)
     };
     assert!(offer(&first, streamed));
@@ -52,6 +54,22 @@ fn answers_become_files_by_revision_and_hour() {
     assert_eq!(ids.iter().flatten().collect::<Vec<_>>(), ["a", "a", "b", "b"]);
     assert_eq!(ints("row").values(), &[0, 1, 4, 7]);
     assert_eq!(ints("revision").values(), &[1, 1, 1, 1]);
+    // In the order in which requests come to them; null where one didn't.
+    let schema = batch.schema();
+    let times_of = schema.fields().iter().map(|field| field.name());
+    let times_of: Vec<&String> = times_of.filter(|name| name.starts_with("latency_")).collect();
+    let wanted = [
+        "latency_seconds",
+        "latency_queue_seconds",
+        "latency_transforms_0_seconds",
+        "latency_model_seconds",
+    ];
+    assert_eq!(times_of, wanted);
+    let seconds = |name: &str| batch.column_by_name(name).unwrap().as_primitive::<Float64Type>();
+    let each = |name: &str| seconds(name).iter().collect::<Vec<_>>();
+    let (model, queue) = (Some(0.003), Some(0.002));
+    assert_eq!(each("latency_model_seconds"), [model, model, None, None]);
+    assert_eq!(each("latency_queue_seconds"), [None, None, queue, queue]);
     assert_eq!(ints("input_x").values(), &[1, 2, 10, 11]);
     assert_eq!(ints("output_y").values(), &[2, 4, 20, 22]);
     let micros = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_microsecond();

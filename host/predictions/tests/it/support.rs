@@ -36,6 +36,10 @@ pub(crate) fn answer(id: &str, received: &str, first: i64, rows: i64) -> Answer 
         rows: RowNumbers::From(0),
         received: received.parse::<Timestamp>().unwrap(),
         latency: Duration::from_millis(5),
+        stages: vec![
+            ("transforms_0".into(), Duration::from_millis(1)),
+            ("model".into(), Duration::from_millis(3)),
+        ],
         input: batch(
             vec![
                 Field::new("x", DataType::Int64),

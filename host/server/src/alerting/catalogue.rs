@@ -135,9 +135,9 @@ pub(crate) fn catalogue() -> Catalogue {
     let verdicts = VERDICTS
         .iter()
         .map(|(name, title, unit, _)| Metric::new(name, title, Kind::Drift, *unit).with_param(MONITOR));
-    let whole = measures.map(Metric::without_segments);
+    let measures = measures.map(Metric::without_segments);
     Catalogue::new(
-        whole
+        measures
             .chain(verdicts)
             .chain(windows::metrics())
             .chain(performance()),

@@ -30,7 +30,7 @@ struct SeenOf {
 
 /// Evaluate the rules of all tenants that serve something.
 pub(super) fn run(app: &App, seen: &mut Seen) {
-    let (serving, alerts) = (&app.serving, &app.alerts);
+    let (serving, monitoring, alerts, truth) = (&app.serving, &app.monitoring, &app.alerts, &app.truth);
     let now = Now::read();
     let mut tenants: BTreeMap<TenantId, Vec<Arc<Revision>>> = BTreeMap::new();
     for (tenant, revision) in serving.all() {
@@ -58,11 +58,11 @@ pub(super) fn run(app: &App, seen: &mut Seen) {
         let mut newest = Vec::new();
         for revision in &revisions {
             found.extend(of_windows(&rules, window, revision, now));
+            found.extend(super::performance::of(truth, &tenant, revision));
             // Values are taken in once, by their times.
-            if let Some(newest) = app.monitoring.newest(tenant.as_str(), revision.name()) {
+            if let Some(newest) = monitoring.newest(tenant.as_str(), revision.name()) {
                 found.extend(windows::values(&rules, revision, &newest));
             }
-            found.extend(super::performance::of(&app.truth, &tenant, revision));
             if let Some((at, said)) = of_monitors(revision, of.drift.get(revision.name())) {
                 found.extend(said);
                 newest.push((revision.name().to_owned(), at));

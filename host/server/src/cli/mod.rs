@@ -12,7 +12,9 @@ mod config;
 mod deploy;
 mod download;
 mod history;
+mod insight;
 mod key;
+mod metrics;
 mod model;
 mod model_alias;
 mod model_push;
@@ -52,9 +54,11 @@ Examples:
   caisson predict churn --row '{\"recency\": 12}'        ask for a prediction
   caisson drift churn                                  see what monitors said of live answers
   caisson drift churn --file this-month.csv            compare data with the baseline
-  caisson statistics churn                             see what is sent and answered, in numbers
+  caisson diagnose churn                               why is it slow, why is it wrong?
+  caisson report churn --out report.html               a page with all that is known of it
   caisson feedback churn labels.csv                    say what came true
   caisson performance churn                            how good the predictions were
+  caisson statistics churn                             see what is sent and answered, in numbers
   caisson rollback churn                               go back to the revision before
   caisson key create ci --role developer               make a key
   caisson alert rules apply -f rules.yaml              be told when a deployment fails or slows down
@@ -87,14 +91,18 @@ enum Command {
     Predict(predict::PredictArgs),
     /// What monitors said of live answers; compare data with a deployment's baseline.
     Drift(predict::DriftArgs),
-    /// What is sent to a deployment and answered, in numbers.
-    Statistics(windows::StatisticsArgs),
+    /// Why is a deployment slow, and why is it wrong?
+    Diagnose(insight::DiagnoseArgs),
+    /// Write a deployment's report as one HTML file.
+    Report(insight::ReportArgs),
     /// What was sent to a deployment and answered, from its prediction log.
     Predictions(truth::PredictionsArgs),
     /// Say what came true of a deployment's predictions.
     Feedback(truth::FeedbackArgs),
     /// How a deployment did, window by window.
     Performance(truth::PerformanceArgs),
+    /// What is sent to a deployment and answered, in numbers.
+    Statistics(windows::StatisticsArgs),
     /// Make, list, suspend and delete tenants; their quotas, settings and usage.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -116,6 +124,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a data folder out of a backup.
     Restore(backup::RestoreArgs),
+    /// List all metrics that a server exposes.
+    Metrics(metrics::MetricsArgs),
     /// Print the description of the HTTP API, OpenAPI 3.1; a server has it at `/openapi.json`.
     #[command(after_help = "Example:\n  caisson openapi > caisson-openapi.json")]
     Openapi,
@@ -142,10 +152,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Deployment(command) => deploy::run_command(command).map(done),
         Command::Predict(args) => predict::run(&args),
         Command::Drift(args) => predict::run_drift(&args),
-        Command::Statistics(args) => windows::statistics(&args).map(done),
+        Command::Diagnose(args) => insight::diagnose(&args).map(done),
+        Command::Report(args) => insight::report(&args).map(done),
         Command::Predictions(args) => truth::predictions(&args).map(done),
         Command::Feedback(args) => truth::feedback(&args),
         Command::Performance(args) => truth::performance(&args),
+        Command::Statistics(args) => windows::statistics(&args).map(done),
         Command::Rollback(args) => history::rollback(&args).map(done),
         Command::Tenant(command) => tenant::run(command).map(done),
         Command::Key(command) => key::run(command).map(done),
@@ -155,6 +167,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Audit(command) => audit::run(command),
         Command::Backup(args) => backup::run(&args).map(done),
         Command::Restore(args) => backup::restore(&args),
+        Command::Metrics(args) => {
+            metrics::run(&args);
+            Ok(std::process::ExitCode::SUCCESS)
+        }
         Command::Openapi => {
             output::json(&crate::http::openapi::document().map_err(anyhow::Error::msg)?);
             Ok(std::process::ExitCode::SUCCESS)

@@ -8,8 +8,9 @@ use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use super::client::{self, Client, segment};
-use super::predict_stream::{self, StreamArgs};
+use super::predict_stream::{self, StreamArgs, form_of};
 use super::{Remote, output, windows};
+use crate::http::Form;
 
 /// Ask a deployment for predictions.
 #[derive(Debug, Args)]
@@ -59,20 +60,17 @@ struct Rows {
     /// One row as a JSON object; may be given more than once.
     #[arg(long, value_name = "JSON")]
     row: Vec<String>,
-    /// Rows as CSV (`.csv`) or rows JSON; `-` reads JSON from standard input.
+    /// Rows as CSV (`.csv`) or rows JSON; `-` reads JSON from standard input. For `drift` also `.ndjson`,
+    /// `.jsonl`, `.arrows` and `.parquet`.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 impl Rows {
-    /// The body to send, with its media type.
-    fn body(&self) -> anyhow::Result<(&'static str, Vec<u8>)> {
+    /// The body to send, with its form.
+    fn body(&self) -> anyhow::Result<(Form, Vec<u8>)> {
         if let Some(path) = &self.file {
-            let csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-            return Ok((
-                if csv { "text/csv" } else { "application/json" },
-                client::read_file(path)?,
-            ));
+            return Ok((form_of(path).unwrap_or(Form::Json), client::read_file(path)?));
         }
         // Joined as text, so that numbers reach the server digit for digit.
         for row in &self.row {
@@ -80,7 +78,7 @@ impl Rows {
                 .with_context(|| format!("--row {row}"))?;
         }
         Ok((
-            "application/json",
+            Form::Json,
             format!("{{\"rows\":[{}]}}", self.row.join(",")).into_bytes(),
         ))
     }
@@ -97,8 +95,11 @@ pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
 
 /// Ask for predictions and print them as a table.
 fn show(client: &Client, path: &str, rows: &Rows) -> anyhow::Result<()> {
-    let (content_type, body) = rows.body()?;
-    let answer = client.post(path, content_type, &body)?;
+    let (form, body) = rows.body()?;
+    if !matches!(form, Form::Json | Form::Csv) {
+        bail!("--file takes CSV and rows JSON; stream this file with --input");
+    }
+    let answer = client.post(path, form.media_type(), &body)?;
     if client.json {
         output::json(&answer);
         return Ok(());
@@ -128,10 +129,10 @@ pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<ExitCode> {
     if args.rows.row.is_empty() && args.rows.file.is_none() {
         return windows::drift(&client, &args.name, &args.windows);
     }
-    let (content_type, body) = args.rows.body()?;
+    let (form, body) = args.rows.body()?;
     let answer = client.post(
         &format!("/v1/deployments/{}/drift", segment(&args.name)),
-        content_type,
+        form.media_type(),
         &body,
     )?;
     let drifted = answer.get("status").and_then(Value::as_str) == Some("drifted");

@@ -22,13 +22,6 @@ use crate::grpc;
 use crate::http::{self, listener};
 use crate::performance;
 
-/// Seconds; the buckets of every latency histogram. From a single sandboxed call (tens of
-/// microseconds) to the longest deadline.
-const LATENCY_BUCKETS: &[f64] = &[
-    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0, 2.5, 5.0, 10.0,
-];
-
 /// Start a server.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -49,11 +42,6 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let settings = Settings::gather(args.flags)?;
     start_logging(&settings);
     raise_file_limit();
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
-        .set_buckets(LATENCY_BUCKETS)
-        .context("setting the metrics' buckets")?
-        .install_recorder()
-        .context("installing the metrics recorder")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -83,7 +71,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         let sweeping = tokio::spawn(Arc::clone(&app).sweep());
         let alerting = Alerting::start(&app, settings.alerts.interval);
         let evaluating = performance::Worker::start(&app, settings.performance_interval);
-        let context = http::Context::new(Arc::clone(&app), metrics);
+        let context = http::Context::new(Arc::clone(&app));
         let message_bytes = settings.grpc_message_bytes;
         let grpc_router = grpc::router(&context, message_bytes)?;
         let router = http::router(context.clone()).merge(grpc::routes(&context, message_bytes)?);
@@ -117,14 +105,17 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         alerting.stop().await;
         evaluating.stop(&app).await;
         let (predictions, truth) = (app.predictions.clone(), app.truth.clone());
-        let monitoring = app.monitoring.clone();
         tokio::task::spawn_blocking(move || {
             predictions.close();
             truth.close();
-            monitoring.close();
         })
         .await
-        .context("writing the last of the prediction log and of the windows in progress")?;
+        .context("writing the last of the prediction log")?;
+        let monitoring = app.monitoring.clone();
+        tokio::task::spawn_blocking(move || monitoring.close())
+            .await
+            .context("saving the windows in progress")?;
+        app.traces.close().await;
         tracing::info!("stopped");
         Ok(())
     })
@@ -174,7 +165,7 @@ fn start_logging(settings: &Settings) {
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Json => builder.json().with_span_list(false).init(),
     }
 }
 

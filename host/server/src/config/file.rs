@@ -26,6 +26,7 @@ pub(crate) struct File {
     pub(crate) storage: Storage,
     pub(crate) models: Models,
     pub(crate) log: Log,
+    pub(crate) tracing: Tracing,
     pub(crate) audit: Audit,
     pub(crate) alerts: Alerts,
     pub(crate) predictions: PredictionLog,
@@ -142,6 +143,16 @@ pub(crate) struct Models {
 pub(crate) struct Log {
     pub(crate) format: Option<LogFormat>,
     pub(crate) filter: Option<String>,
+}
+
+/// `[tracing]`: where traces of requests go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tracing {
+    /// The collector, `http://127.0.0.1:4318`; no traces without one.
+    pub(crate) otlp_endpoint: Option<String>,
+    /// The share of requests that are traced among those that bring no trace of their caller.
+    pub(crate) sample: Option<f64>,
 }
 
 /// When a server whose deployments can't all be loaded is ready.

@@ -7,6 +7,7 @@
 mod alerts;
 pub(crate) mod file;
 mod models;
+mod tracing;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,6 +23,7 @@ use crate::http::listener::CONNECTIONS_MAX;
 pub(crate) use alerts::Alerts;
 use file::{Audit, File, LogFormat, PredictionLog, ReadyPolicy, S3};
 use models::{ModelFlags, Models};
+pub(crate) use tracing::Tracing;
 
 /// Where the server listens unless told otherwise: this machine alone.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -127,6 +129,12 @@ pub(crate) struct ServerFlags {
     /// Which log lines there are, such as `info` or `caisson_serving=debug`. [default: info]
     #[arg(long, env = "CAISSON_LOG", value_name = "FILTER")]
     log_filter: Option<String>,
+    /// Collector that gets traces of requests over OTLP (HTTP, protobuf), such as `http://127.0.0.1:4318`.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Share of requests that are traced among those that bring no trace of their caller. [default: 0.1]
+    #[arg(long, env = "CAISSON_TRACE_SAMPLE", value_name = "SHARE")]
+    trace_sample: Option<f64>,
 }
 
 /// Everything that a server is started with.
@@ -156,6 +164,7 @@ pub(crate) struct Settings {
     pub(crate) models: Models,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
+    pub(crate) tracing: Tracing,
 }
 
 impl ServerFlags {
@@ -246,6 +255,7 @@ impl Settings {
             storage,
             models,
             log,
+            tracing,
             audit,
             alerts,
             predictions,
@@ -308,6 +318,10 @@ impl Settings {
                 .log_filter
                 .or(log.filter)
                 .unwrap_or_else(|| "info".to_owned()),
+            tracing: Tracing::of(file::Tracing {
+                otlp_endpoint: flags.otlp_endpoint.or(tracing.otlp_endpoint),
+                sample: flags.trace_sample.or(tracing.sample),
+            }),
         }
     }
 
@@ -408,6 +422,9 @@ impl Settings {
         }
         for (key, message) in self.alerts.faults() {
             fault(&format!("alerts.{key}"), message);
+        }
+        for (key, message) in self.tracing.faults() {
+            fault(&format!("tracing.{key}"), message);
         }
         for QuotaFault { quota, reason } in self.quotas.faults() {
             fault(&format!("quotas.{quota}"), reason);
@@ -516,6 +533,11 @@ mod tests {
             ("[alerts]\nca_file = \"/none.pem\"", "alerts.ca_file"),
             ("[alerts]\nbase_url = \"caisson.example.org\"", "alerts.base_url"),
             ("[alerts]\ninterval_seconds = 0", "alerts.interval_seconds"),
+            ("[tracing]\nsample = 1.5", "tracing.sample"),
+            (
+                "[tracing]\notlp_endpoint = \"localhost:4318\"",
+                "tracing.otlp_endpoint",
+            ),
         ] {
             let said = error(text);
             assert!(said.starts_with(&format!("{key}: ")), "{said}");

@@ -30,6 +30,7 @@ use caisson_access::{
 };
 use caisson_registry::TenantId;
 use http_body::{Frame, SizeHint};
+use tracing::Instrument as _;
 
 use super::error::ApiError;
 use super::unread::PIECE_BYTES_MAX;
@@ -191,9 +192,32 @@ impl FromRequestParts<Context> for MaybeCaller {
     }
 }
 
-/// Stands before a handler; see the module.
+/// Stands before a handler; see the module. A request that is traced, or named in the log, is so from here.
 pub(crate) async fn guard(
     State((context, rule)): State<(Context, Rule)>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match context.app.traces.begin(&request) {
+        None => admitted(context, rule, params, request, next).await,
+        Some(traced) => {
+            // Apart, so that the others' futures are no larger for it.
+            let answer = Box::pin(admitted(context, rule, params, request, next));
+            traced.around(answer, ending).await
+        }
+    }
+}
+
+/// The status of an answer, and the code of its error.
+fn ending(response: &Response) -> (u16, Option<&'static str>) {
+    let error = response.extensions().get::<ApiError>();
+    (status(response).as_u16(), error.map(ApiError::code))
+}
+
+async fn admitted(
+    context: Context,
+    rule: Rule,
     params: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
@@ -253,7 +277,7 @@ pub(crate) async fn guard(
         return work.await;
     }
     // A client that goes away must not leave a change half made, or made and not in the audit log.
-    match tokio::spawn(work).await {
+    match tokio::spawn(work.in_current_span()).await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -12,6 +12,7 @@ mod encoding;
 pub(crate) mod error;
 mod extract;
 mod health;
+mod insight;
 mod keys;
 pub(crate) mod listener;
 mod logged;
@@ -40,7 +41,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caisson_access::Action;
 use caisson_registry::{Models, Plugins, RegistryError, TenantId};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
@@ -59,14 +59,12 @@ const INLINE_BYTES_MAX: usize = 256 << 10;
 pub(crate) struct Context {
     /// The composed system.
     pub(crate) app: Arc<App>,
-    /// Renders `/metrics`.
-    pub(crate) metrics: PrometheusHandle,
 }
 
 impl Context {
     /// What handlers of this system get.
-    pub(crate) fn new(app: Arc<App>, metrics: PrometheusHandle) -> Self {
-        Self { app, metrics }
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self { app }
     }
 }
 
@@ -190,6 +188,8 @@ pub(crate) fn routes() -> Vec<Route> {
             post On(A::DeploymentDrift) => predict::drift,
         }
         "/v1/deployments/{name}/statistics" { get On(A::DeploymentRead) => windows::statistics }
+        "/v1/deployments/{name}/diagnosis" { get On(A::DeploymentRead) => insight::diagnosis }
+        "/v1/deployments/{name}/report" { get On(A::DeploymentRead) => insight::report }
         "/v1/deployments/{name}/log" { get On(A::DeploymentRead) => logged::status }
         "/v1/deployments/{name}/predictions" { get On(A::DeploymentReadPredictions) => logged::predictions }
         "/v1/deployments/{name}/feedback" {

@@ -19,11 +19,14 @@ use super::auth::Caller;
 use super::error::{ApiError, ViolationBody};
 use super::extract::Path;
 use super::stream::{self, Form};
-use super::{Context, body, json, json_bytes, logged, media_type, sized};
+use super::{Context, body, json, json_bytes, logged, sized};
 
 /// Rows of a window given to `drift`. Sketches and tests settle long before; past it, a sample says
 /// the same.
 const DRIFT_ROWS_MAX: usize = 1_000_000;
+/// Bytes of such a window, as numbers: a quarter of what a monitor's instance may have, which holds the
+/// window and sorts it.
+const DRIFT_BYTES_MAX: usize = 128 << 20;
 
 /// Predict, for a body in any form and in the form that the client takes.
 pub(crate) async fn predict(
@@ -50,7 +53,8 @@ pub(crate) async fn predict(
         return Ok(id.named(answer.await?));
     }
     let limits = DecodeLimits::default();
-    let batch = read(&context, &caller, &headers, body, &revision, limits).await?;
+    let is_csv = from == Form::Csv;
+    let batch = read(&context, &caller, &headers, body, is_csv, &revision, limits).await?;
     let prediction = revision.predict_as(ticket, batch, CallOptions::default()).await?;
     if to != Form::Json {
         return Ok(id.named(stream::whole(to, &revision, prediction.batch)?));
@@ -95,11 +99,27 @@ pub(crate) async fn drift(
     body: Body,
 ) -> Result<Response, ApiError> {
     let revision = context.live(caller.tenant(), &name)?;
+    let form = match Form::of_body(&headers) {
+        Ok(form) => form,
+        Err(error) => {
+            body::discard(&headers, body).await;
+            return Err(error);
+        }
+    };
     let limits = DecodeLimits {
         rows_max: DRIFT_ROWS_MAX,
         ..DecodeLimits::default()
     };
-    let batch = read(&context, &caller, &headers, body, &revision, limits).await?;
+    let batch = match form {
+        Form::Json | Form::Csv => {
+            let is_csv = form == Form::Csv;
+            read(&context, &caller, &headers, body, is_csv, &revision, limits).await?
+        }
+        Form::Ndjson | Form::Arrow | Form::Parquet => {
+            let limits = (DRIFT_ROWS_MAX, DRIFT_BYTES_MAX);
+            stream::gather(&context, &caller, form, &headers, body, revision.input(), limits).await?
+        }
+    };
     let rows = batch.rows();
     let monitors = revision.drift(batch).await?;
     let body = DriftBody {
@@ -117,25 +137,10 @@ async fn read(
     caller: &Caller,
     headers: &HeaderMap,
     body: Body,
+    is_csv: bool,
     revision: &Arc<Revision>,
     limits: DecodeLimits,
 ) -> Result<Batch, ApiError> {
-    let is_csv = match Form::of_body(headers) {
-        Ok(Form::Json) => false,
-        Ok(Form::Csv) => true,
-        _ => {
-            let message = format!(
-                "this route takes application/json and text/csv, not `{}`",
-                media_type(headers).unwrap_or_default().escape_debug()
-            );
-            body::discard(headers, body).await;
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "media-type",
-                message,
-            ));
-        }
-    };
     let bytes = body::read(headers, body, body::PREDICT_BYTES_MAX).await?;
     let schema = Arc::clone(revision.input());
     let size = bytes.len();

@@ -161,10 +161,10 @@ pub(crate) async fn delete(
         caisson_registry::forget(&store, &gone)?;
         alerts.forget(gone.as_str())?;
         predictions.forget(gone.as_str()).map_err(ApiError::internal)?;
+        truth.forget(gone.as_str())?;
         monitoring
             .forget_tenant(gone.as_str())
-            .map_err(ApiError::internal)?;
-        Ok::<_, ApiError>(truth.forget(gone.as_str())?)
+            .map_err(ApiError::internal)
     })
     .await??;
     let body = Deleted {

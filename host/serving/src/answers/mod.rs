@@ -33,8 +33,6 @@ const ANSWER_BYTES: u64 = 512;
 pub(crate) struct Answers {
     kept: Cache<Key, Kept, Bytes>,
     ttl: Duration,
-    hits: metrics::Counter,
-    misses: metrics::Counter,
 }
 
 #[derive(Clone)]
@@ -67,14 +65,11 @@ impl std::fmt::Debug for Answers {
 }
 
 impl Answers {
-    pub(crate) fn new(bytes_max: u64, ttl: Duration, tenant: &str, deployment: &str) -> Self {
-        let count = |result: &str| metrics::counter!("caisson_response_cache_total", "tenant" => tenant.to_owned(), "deployment" => deployment.to_owned(), "result" => result.to_owned());
+    pub(crate) fn new(bytes_max: u64, ttl: Duration) -> Self {
         let entries = usize::try_from(bytes_max / (ENTRY_BYTES + ANSWER_BYTES)).unwrap_or(usize::MAX);
         Self {
             kept: Cache::with_weighter(entries, bytes_max, Bytes),
             ttl,
-            hits: count("hit"),
-            misses: count("miss"),
         }
     }
 
@@ -93,12 +88,8 @@ impl Answers {
             self.kept.remove(&key);
         }
         match self.kept.get_value_or_guard_async(&key).await {
-            Ok(kept) => {
-                self.hits.increment(1);
-                Ok(kept.prediction)
-            }
+            Ok(kept) => Ok(kept.prediction),
             Err(place) => {
-                self.misses.increment(1);
                 let prediction = run(rows).await?;
                 let kept = Kept {
                     prediction: prediction.clone(),
@@ -143,7 +134,7 @@ mod tests {
     use caisson_data::{Block, DataType, Field, Schema, Values, VarLen};
 
     fn answers(ttl: Duration) -> Answers {
-        Answers::new(1 << 20, ttl, "t", "d")
+        Answers::new(1 << 20, ttl)
     }
 
     fn rows(values: &[f32]) -> Batch {
@@ -229,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_bounded() {
-        let answers = Answers::new(64 << 10, Duration::from_secs(60), "t", "d");
+        let answers = Answers::new(64 << 10, Duration::from_secs(60));
         let runs = AtomicUsize::new(0);
         for i in 0..2000u16 {
             ask(&answers, rows(&[f32::from(i)]), &runs).await.unwrap();

@@ -31,10 +31,12 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{timeout, timeout_at};
+use tracing::{Instrument as _, Span};
 
 use crate::call::CallOptions;
 use crate::error::{Kind, ServingError};
 use crate::statistics::Statistics;
+use crate::trail::{Step, Trail, What};
 use crate::vitals::Vitals;
 use queue::{Now, Queue, Rules, Waiting};
 
@@ -53,24 +55,17 @@ const SHARING_NS: u64 = 25_000;
 /// Rows of a request whose time says what a run costs whatever is in it.
 const SMALL_ROWS: usize = 4;
 
-/// Runs a batch through the pipeline.
-pub(crate) type Run = Box<dyn Fn(Batch) -> BoxFuture<'static, Result<Batch, ServingError>> + Send + Sync>;
+/// Runs a batch through the pipeline, whose steps go to the trail.
+pub(crate) type Run =
+    Box<dyn Fn(Batch, Option<Arc<Trail>>) -> BoxFuture<'static, Result<Batch, ServingError>> + Send + Sync>;
 
 type Answer = Result<Batch, ServingError>;
 
-/// What is counted of the runs.
+/// Where runs and waiting are counted.
 pub(crate) struct Counts {
-    /// Rows of each run.
-    pub(crate) rows: metrics::Histogram,
-    /// Seconds that each request waited.
-    pub(crate) waited: metrics::Histogram,
-    /// Shared runs that failed.
-    pub(crate) split: metrics::Counter,
-    /// Requests that were refused because the queue was full or their time was over.
-    pub(crate) refused: metrics::Counter,
-    /// Where the waiting counts, too.
+    /// The deployment's.
     pub(crate) vitals: Arc<Vitals>,
-    /// What the revision's own statistics are.
+    /// The revision's own.
     pub(crate) statistics: Arc<Statistics>,
 }
 
@@ -104,6 +99,7 @@ struct State {
 struct Request {
     batch: Batch,
     answer: oneshot::Sender<Answer>,
+    trail: Option<Arc<Trail>>,
 }
 
 impl std::fmt::Debug for Batcher {
@@ -174,12 +170,17 @@ impl Batcher {
     ///
     /// What the pipeline gives for these rows; [`Kind::Busy`] where the queue is full or their time
     /// is over.
-    pub(crate) async fn submit(self: &Arc<Self>, batch: Batch, options: CallOptions) -> Answer {
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        batch: Batch,
+        options: CallOptions,
+        trail: Option<Arc<Trail>>,
+    ) -> Answer {
         let (answer, wait) = oneshot::channel();
         let rows = batch.rows();
         let starts = {
             let mut state = self.lock();
-            let request = Request { batch, answer };
+            let request = Request { batch, answer, trail };
             let now = Instant::now();
             if state
                 .queue
@@ -188,7 +189,7 @@ impl Batcher {
             {
                 let waiting = state.queue.len();
                 drop(state);
-                self.counts.refused.increment(1);
+                self.counts.vitals.queue_refused();
                 return Err(queue_full(waiting));
             }
             let starts = !state.gathering && state.runners < self.runners_max;
@@ -292,7 +293,7 @@ impl Batcher {
 
     fn refuse(&self, expired: Vec<Waiting<Request>>, now: Instant) {
         for waiting in expired {
-            self.counts.refused.increment(1);
+            self.counts.vitals.queue_refused();
             // Whoever left doesn't want it.
             let _ = waiting.what.answer.send(Err(queue_timeout(now - waiting.since)));
         }
@@ -302,12 +303,19 @@ impl Batcher {
         let now = Instant::now();
         for waiting in &group {
             let wait = now - waiting.since;
-            self.counts.waited.record(wait);
             self.counts.vitals.waited(wait);
             self.counts.statistics.waited(wait);
+            if let Some(trail) = &waiting.what.trail {
+                trail.push(Step {
+                    what: What::Queue,
+                    start: waiting.since,
+                    took: wait,
+                    error: None,
+                });
+            }
         }
         let rows = group.iter().map(|w| w.rows).sum::<usize>();
-        self.counts.rows.record(rows as f64);
+        self.counts.vitals.batched(rows);
         if group.len() == 1 {
             if let Some(waiting) = group.pop() {
                 self.alone(waiting.what).await;
@@ -315,10 +323,12 @@ impl Batcher {
             return;
         }
         let batches: Vec<&Batch> = group.iter().map(|w| &w.what.batch).collect();
+        let wanted = group.iter().any(|w| w.what.trail.is_some());
+        let shared = wanted.then(Arc::<Trail>::default);
         let together = match Batch::concat(&batches) {
             Ok(batch) => {
-                self.run_while_wanted(batch, group.iter_mut().map(|w| &mut w.what.answer))
-                    .await
+                let answers = group.iter_mut().map(|w| &mut w.what.answer);
+                self.run_while_wanted(batch, shared.clone(), answers).await
             }
             // Each may still fit alone.
             Err(_) => Some(Err(ServingError::new(
@@ -327,6 +337,10 @@ impl Batcher {
                 "joining requests",
             ))),
         };
+        if let Some(shared) = shared {
+            let trails = group.iter().filter_map(|w| w.what.trail.as_ref());
+            trails.for_each(|trail| trail.join(&shared));
+        }
         match together {
             None => {}
             Some(Ok(batch)) if batch.rows() == rows => {
@@ -342,16 +356,23 @@ impl Batcher {
                 }
             }
             Some(_) => {
-                self.counts.split.increment(1);
+                self.counts.vitals.split();
                 join_all(group.into_iter().map(|waiting| self.alone(waiting.what))).await;
             }
         }
     }
 
     async fn alone(&self, request: Request) {
-        let Request { batch, mut answer } = request;
+        let Request {
+            batch,
+            mut answer,
+            trail,
+        } = request;
         let (rows, started) = (batch.rows(), Instant::now());
-        if let Some(given) = self.run_while_wanted(batch, std::iter::once(&mut answer)).await {
+        let wanted_by = std::iter::once(&mut answer);
+        let span = trail.as_ref().map_or_else(Span::none, |trail| trail.span());
+        let run = self.run_while_wanted(batch, trail, wanted_by).instrument(span);
+        if let Some(given) = run.await {
             self.note_alone(rows, started.elapsed());
             // Whoever left doesn't want it.
             let _ = answer.send(given);
@@ -362,10 +383,11 @@ impl Batcher {
     async fn run_while_wanted<'a>(
         &self,
         batch: Batch,
+        trail: Option<Arc<Trail>>,
         wanted_by: impl Iterator<Item = &'a mut oneshot::Sender<Answer>>,
     ) -> Option<Answer> {
         // A panic is a defect of ours; it must not take the runner with it.
-        let run = AssertUnwindSafe((self.run)(batch)).catch_unwind();
+        let run = AssertUnwindSafe((self.run)(batch, trail)).catch_unwind();
         let mut run = pin!(run);
         let mut waiting: Vec<_> = wanted_by.collect();
         poll_fn(|cx| {

@@ -45,11 +45,7 @@ fn rules() -> Rules {
 
 fn batcher(rules: Rules, runners: usize, run: Run) -> Arc<Batcher> {
     let counts = Counts {
-        rows: metrics::Histogram::noop(),
-        waited: metrics::Histogram::noop(),
-        split: metrics::Counter::noop(),
-        refused: metrics::Counter::noop(),
-        vitals: Arc::new(crate::vitals::Vitals::new(Instant::now())),
+        vitals: Arc::new(crate::vitals::Vitals::new("t", "d", Instant::now())),
         statistics: Arc::default(),
     };
     Batcher::new(rules, runners, false, run, counts)
@@ -113,7 +109,7 @@ proptest! {
             ..rules()
         };
         let asked = Arc::new(AtomicUsize::new(0));
-        let batcher = batcher(rules, runners, Box::new(|rows| Box::pin(double(rows))));
+        let batcher = batcher(rules, runners, Box::new(|rows, _| Box::pin(double(rows))));
         threads(workers).block_on(async {
             let tasks: Vec<_> = callers.iter().cloned().map(|caller| {
                 let (batcher, asked) = (Arc::clone(&batcher), Arc::clone(&asked));
@@ -123,7 +119,7 @@ proptest! {
                     }
                     asked.fetch_add(1, Ordering::Relaxed);
                     let options = CallOptions { priority: caller.priority, ..CallOptions::default() };
-                    let ask = batcher.submit(batch(caller.rows.clone()), options);
+                    let ask = batcher.submit(batch(caller.rows.clone()), options, None);
                     match caller.leaves {
                         None => Some(ask.await),
                         Some(turns) => {
@@ -165,7 +161,7 @@ proptest! {
 fn those_who_are_there_share_a_run_and_a_lone_one_waits_for_nobody() {
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&sizes);
-    let run: Run = Box::new(move |rows| {
+    let run: Run = Box::new(move |rows, _| {
         seen.lock().unwrap().push(rows.rows());
         Box::pin(double(rows))
     });
@@ -175,7 +171,7 @@ fn those_who_are_there_share_a_run_and_a_lone_one_waits_for_nobody() {
         .build()
         .unwrap()
         .block_on(async {
-            let ask = |x| batcher.submit(batch(vec![x]), CallOptions::default());
+            let ask = |x| batcher.submit(batch(vec![x]), CallOptions::default(), None);
             ask(0).await.unwrap();
             join_all((0..10).map(ask)).await;
         });
@@ -192,7 +188,7 @@ fn a_run_that_nobody_waits_for_ends() {
     }
     let ended = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&ended);
-    let run: Run = Box::new(move |rows| {
+    let run: Run = Box::new(move |rows, _| {
         let ends = Ends(Arc::clone(&counted));
         Box::pin(async move {
             sleep(Duration::from_secs(3600)).await;
@@ -211,7 +207,7 @@ fn a_run_that_nobody_waits_for_ends() {
     threads(1).block_on(async {
         let ask = |x| {
             let batcher = Arc::clone(&batcher);
-            tokio::spawn(async move { batcher.submit(batch(vec![x]), CallOptions::default()).await })
+            tokio::spawn(async move { batcher.submit(batch(vec![x]), CallOptions::default(), None).await })
         };
         let (first, second) = (ask(1), ask(2));
         while batcher.lock().gathering || batcher.lock().runners == 0 {
@@ -235,7 +231,7 @@ fn a_run_that_nobody_waits_for_ends() {
 fn held() -> (Arc<tokio::sync::Semaphore>, Run) {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let held = Arc::clone(&gate);
-    let run: Run = Box::new(move |rows| {
+    let run: Run = Box::new(move |rows, _| {
         let gate = Arc::clone(&held);
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
@@ -260,7 +256,9 @@ fn a_full_queue_refuses_at_once() {
         .block_on(async {
             let ask = |x| {
                 let batcher = Arc::clone(&batcher);
-                tokio::spawn(async move { batcher.submit(batch(vec![x]), CallOptions::default()).await })
+                tokio::spawn(
+                    async move { batcher.submit(batch(vec![x]), CallOptions::default(), None).await },
+                )
             };
             let first = ask(1);
             while batcher.lock().queue.len() > 0 || batcher.lock().runners == 0 {
@@ -289,7 +287,7 @@ fn an_impatient_request_hears_so_while_the_run_before_it_goes_on() {
                 timeout,
                 ..CallOptions::default()
             };
-            tokio::spawn(async move { batcher.submit(batch(vec![x]), options).await })
+            tokio::spawn(async move { batcher.submit(batch(vec![x]), options, None).await })
         };
         let first = ask(1, None);
         while batcher.lock().queue.len() > 0 || batcher.lock().runners == 0 {
@@ -310,7 +308,7 @@ fn an_impatient_request_hears_so_while_the_run_before_it_goes_on() {
 
 #[test]
 fn a_run_that_panics_is_one_answer() {
-    let run: Run = Box::new(|rows| {
+    let run: Run = Box::new(|rows, _| {
         Box::pin(async move {
             assert!(!values(&rows).contains(&BAD), "a defect");
             Ok(rows)
@@ -322,7 +320,7 @@ fn a_run_that_panics_is_one_answer() {
         .build()
         .unwrap()
         .block_on(async {
-            let ask = |x| batcher.submit(batch(vec![x]), CallOptions::default());
+            let ask = |x| batcher.submit(batch(vec![x]), CallOptions::default(), None);
             let answers = join_all([ask(1), ask(BAD), ask(2)]).await;
             let codes: Vec<_> = answers
                 .iter()
@@ -335,7 +333,7 @@ fn a_run_that_panics_is_one_answer() {
 
 #[test]
 fn what_runs_in_no_time_is_not_queued() {
-    let plain = batcher(rules(), 1, Box::new(|rows| Box::pin(double(rows))));
+    let plain = batcher(rules(), 1, Box::new(|rows, _| Box::pin(double(rows))));
     assert!(plain.takes(1) && !plain.takes(64), "until it is known");
     plain.note_alone(64, Duration::from_nanos(1));
     assert!(plain.takes(1), "a large one says nothing of a small one");
@@ -351,7 +349,7 @@ fn what_runs_in_no_time_is_not_queued() {
     let asked = batcher(
         Rules { delay, ..rules() },
         1,
-        Box::new(|rows| Box::pin(double(rows))),
+        Box::new(|rows, _| Box::pin(double(rows))),
     );
     asked.note_alone(1, Duration::from_nanos(1));
     assert!(asked.takes(1) && asked.takes(64) && !asked.takes(65));

@@ -57,10 +57,19 @@ pub struct BlobInfo {
 pub struct SweepReport {
     /// Blobs that stay, because a record names them or they are younger than the grace period.
     pub kept: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
     /// Blobs that were removed.
     pub removed: u64,
     /// Their bytes.
     pub removed_bytes: u64,
+}
+
+impl SweepReport {
+    fn keep(&mut self, blob: &Listed) {
+        self.kept += 1;
+        self.kept_bytes += blob.size;
+    }
 }
 
 /// The blobs of a data folder.
@@ -231,12 +240,12 @@ impl Blobs {
         let young = |blob: &Listed| now.duration_since(blob.written).unwrap_or_default() < grace;
         self.0.visit(&mut |blob: Listed| {
             if named.contains(&blob.digest) || young(&blob) {
-                report.kept += 1;
+                report.keep(&blob);
                 return Ok(());
             }
             // Who keeps a blob at this moment may keep this one. The next sweep comes by again.
             let Ok(_alone) = self.0.folder().keeping.try_write() else {
-                report.kept += 1;
+                report.keep(&blob);
                 return Ok(());
             };
             match self.0.look(&blob.digest)? {
@@ -245,7 +254,7 @@ impl Blobs {
                     report.removed += 1;
                     report.removed_bytes += blob.size;
                 }
-                _ => report.kept += 1,
+                _ => report.keep(&blob),
             }
             Ok(())
         })?;

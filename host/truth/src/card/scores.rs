@@ -125,6 +125,6 @@ impl ClassScores {
             .reduce(f64::max)
             .filter(|error| is_area && *error > 0.0);
         let answer = self.binned.measure(metric, LEVEL);
-        (answer.unwrap_or_else(|| Err(NO_ROW)), within)
+        (answer.unwrap_or(Err(NO_ROW)), within)
     }
 }

@@ -122,6 +122,7 @@ impl Bench {
                 rows: RowNumbers::From(0),
                 received: at(list[0].time + delay),
                 latency: Duration::from_millis(1),
+                stages: Vec::new(),
                 input: batch(
                     vec![
                         Field::new("at", DataType::Text),

@@ -1,5 +1,6 @@
 //! Deployments.
 
+use caisson_diagnosis::Diagnosis;
 use caisson_predictions::LogStatus;
 use caisson_registry::RevisionRecord;
 use caisson_serving::DeploymentSpec;
@@ -49,6 +50,13 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             .fails(&[404, 409, 422, 503, 504, 507]),
         get("/v1/deployments/{name}/log", "showLog", "How the prediction log stands")
             .ok::<LogStatus>(s, "Rows that are logged, that wait, and that were dropped, and why.")
+            .fails(&[404, 503]),
+        get("/v1/deployments/{name}/diagnosis", "diagnose", "Why is it slow, and why is it wrong?")
+            .about("Each finding has its evidence and a next step. What each column matters to the prediction is computed once for a revision, which may take a minute; until then the answer says so.")
+            .ok::<Diagnosis>(s, "Findings, the worst first; what happened; what isn't known.")
+            .fails(&[404, 503]),
+        get("/v1/deployments/{name}/report", "report", "A page with all that is known of it")
+            .answers_as(200, "One HTML file that loads nothing.", "text/html", json!({ "schema": { "type": "string" } }))
             .fails(&[404, 503]),
         get("/v1/deployments/{name}/drift", "driftHistory", "What monitors said of live answers")
             .about("Of windows that closed, the newest first. A monitor's alarm is raised by `n` drifted windows of the last `m`.")

@@ -24,8 +24,8 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             "application/json",
             json!({ "schema": ready }),
         ),
-        get("/metrics", "metrics", "Prometheus text")
-            .about("A tenant's own series; all of them for keys of the tenant `system`.")
+        get("/metrics", "metrics", "Metrics as Prometheus text")
+            .about("A tenant's own series; all of them for keys of the tenant `system`. OpenMetrics where `Accept` asks for it.")
             .answers_as(
                 200,
                 "The series.",

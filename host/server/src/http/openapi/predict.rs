@@ -54,6 +54,9 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             "drift",
             "Run every monitor on rows",
         )
+        .takes_as("application/x-ndjson", json!({ "schema": { "type": "string" } }))
+        .takes_as("application/vnd.apache.arrow.stream", json!({ "schema": {} }))
+        .takes_as("application/vnd.apache.parquet", json!({ "schema": {} }))
         .ok::<DriftBody>(s, "Each monitor's report."),
     ]
 }

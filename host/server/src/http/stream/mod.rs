@@ -32,7 +32,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use caisson_data::{Batch, Schema};
-use caisson_serving::{Revision, Ticket};
+use caisson_serving::{OpenStream, Revision, Streams, Ticket, Trail};
 use futures_util::{StreamExt as _, stream};
 use http_body::Frame;
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::plugins::upload_limit;
-use super::{Context, body};
+use super::{Context, body, sized};
 use answer::{Answerer, Answers};
 use chunks::Chunks;
 pub(crate) use form::Form;
@@ -123,7 +123,7 @@ pub(crate) async fn respond(
     let sink = Sink::new(to, revision.output(), revision.number())?;
     let schemas = (revision.input(), revision.output());
     let source = source(&context, &caller, from, schemas, headers, request).await?;
-    let counters = Counters::new(caller.tenant().as_str(), &name);
+    let open = revision.vitals().open_stream();
     let answerer = Answerer {
         context,
         caller,
@@ -134,7 +134,7 @@ pub(crate) async fn respond(
         stage_failures: AtomicU64::new(0),
     };
     let (sender, mut receiver) = mpsc::channel(CHUNKS_MAX);
-    tokio::spawn(drive(source, answerer, sink, to, counters, sender));
+    tokio::spawn(Trail::carry(drive(source, answerer, sink, to, open, sender)));
     let first = match receiver.recv().await {
         Some(Message::Refused(error)) => return Err(error),
         Some(first) => Some(first),
@@ -144,6 +144,42 @@ pub(crate) async fn respond(
     let trailers = HeaderValue::from_static("caisson-rows, caisson-errors");
     response.headers_mut().insert(header::TRAILER, trailers);
     Ok(response)
+}
+
+/// All rows of a body, as one batch of a schema: for what looks at them together.
+///
+/// # Errors
+///
+/// The first row that can't be read; 413 past the limits, whichever is met first.
+pub(crate) async fn gather(
+    context: &Context,
+    caller: &Caller,
+    from: Form,
+    headers: &HeaderMap,
+    request: Body,
+    schema: &Arc<Schema>,
+    (rows_max, bytes_max): (usize, usize),
+) -> Result<Batch, ApiError> {
+    let mut source = source(context, caller, from, (schema, schema), headers, request).await?;
+    let (mut parts, mut rows, mut bytes) = (Vec::new(), 0, 0);
+    while let Some(part) = source.next().await? {
+        if let Some((_, error)) = part.refused.into_iter().next() {
+            return Err(error);
+        }
+        rows += part.batch.rows();
+        bytes += part.batch.byte_len();
+        if rows > rows_max || bytes > bytes_max {
+            return Err(ApiError::too_large(format!(
+                "the rows are more than the {rows_max}, or the {bytes_max} bytes, that this route looks at together: send a sample of them"
+            )));
+        }
+        parts.push(part.batch);
+    }
+    if parts.is_empty() {
+        parts.push(Batch::empty(Arc::clone(schema)));
+    }
+    let joined = sized(context, caller.tenant(), bytes, move || Batch::concat(&parts)).await;
+    joined.map_err(ApiError::internal)
 }
 
 fn response(form: Form, revision: &Revision, body: Body) -> Response {
@@ -178,10 +214,10 @@ async fn drive(
     answerer: Answerer,
     sink: Sink,
     form: Form,
-    counters: Counters,
+    open: OpenStream,
     sender: mpsc::Sender<Message>,
 ) {
-    let work = run(source, &answerer, sink, form, &counters, &sender);
+    let work = run(source, &answerer, sink, form, open.counts(), &sender);
     tokio::select! {
         () = sender.closed() => tracing::debug!("the client of a stream is gone"),
         result = work => if let Err(Unread) = result {
@@ -202,7 +238,7 @@ async fn run(
     answerer: &Answerer,
     mut sink: Sink,
     form: Form,
-    counters: &Counters,
+    counts: &Streams,
     sender: &mpsc::Sender<Message>,
 ) -> Result<(), Unread> {
     let send = async |message| {
@@ -248,7 +284,7 @@ async fn run(
         };
         totals.rows = answers.first_row + answers.rows() as u64;
         totals.errors += answers.errors.len() as u64;
-        counters.count(&answers);
+        counts.answered(answers.batch.rows(), answers.errors.len());
         if !bytes.is_empty() {
             sent = true;
             send(Message::Chunk(bytes)).await?;
@@ -265,45 +301,6 @@ async fn run(
     line.push(b'\n');
     send(Message::Chunk(line)).await?;
     send(Message::End(totals)).await
-}
-
-/// What is counted of a stream.
-struct Counters {
-    open: metrics::Gauge,
-    answered: metrics::Counter,
-    refused: metrics::Counter,
-}
-
-impl Counters {
-    fn new(tenant: &str, deployment: &str) -> Self {
-        let labels = [
-            ("tenant", tenant.to_owned()),
-            ("deployment", deployment.to_owned()),
-        ];
-        let rows = |outcome: &str| {
-            let [tenant, deployment] = labels.clone();
-            let labels = [tenant, deployment, ("outcome", outcome.to_owned())];
-            metrics::counter!("caisson_stream_rows_total", &labels)
-        };
-        let this = Self {
-            answered: rows("answered"),
-            refused: rows("error"),
-            open: metrics::gauge!("caisson_streams_open", &labels),
-        };
-        this.open.increment(1.0);
-        this
-    }
-
-    fn count(&self, answers: &Answers) {
-        self.answered.increment(answers.batch.rows() as u64);
-        self.refused.increment(answers.errors.len() as u64);
-    }
-}
-
-impl Drop for Counters {
-    fn drop(&mut self) {
-        self.open.decrement(1.0);
-    }
 }
 
 /// The body of an answer.

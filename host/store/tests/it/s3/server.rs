@@ -3,7 +3,6 @@
 //! The tests install it by themselves, once, into cargo's folder for tests. Without Python or without
 //! its packages they fail and say so.
 
-use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ impl Server {
     }
 
     fn start_with(environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(installed().join("bin/moto_server"))
+        let mut child = Command::new(program())
             .args(["-H", "127.0.0.1", "-p", "0"])
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -109,44 +108,10 @@ pub(super) fn options(url: &str, endpoint: &str) -> Options {
     }
 }
 
-/// The folder of the installed server; installed where it isn't yet, by one process at a time.
-fn installed() -> PathBuf {
+/// The installed server; installed where it isn't yet.
+fn program() -> PathBuf {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/tests/it/s3/requirements.txt");
-    let text = fs::read(&requirements).unwrap();
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(tmp).unwrap();
-    let lock = File::create(tmp.join("s3-server.lock")).unwrap();
-    lock.lock().unwrap();
-    let venv = tmp.join("s3-server");
-    // What is installed, written last.
-    let done = venv.join("installed.txt");
-    if fs::read(&done).is_ok_and(|installed| installed == text) {
-        return venv;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-    run(Command::new(venv.join("bin/python"))
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ])
-        .arg(&requirements));
-    fs::write(done, text).unwrap();
-    venv
-}
-
-fn run(command: &mut Command) {
-    let need = "the tests of blobs in S3 need python3 (3.10 or later) with venv and pip, and a package index";
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{need}: {:?}: {e}", command.get_program()));
-    assert!(
-        output.status.success(),
-        "{need}: {command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let python = caisson_test_tools::python::environment(tmp, "s3-server", &requirements).unwrap();
+    python.with_file_name("moto_server")
 }
