@@ -192,10 +192,6 @@ impl System {
         windows.reverse();
         windows
     }
-
-    pub fn statuses(&self) -> Vec<Status> {
-        self.drift().iter().map(|window| window.status).collect()
-    }
 }
 
 pub fn tap(monitoring: &Monitoring, deployment: &str, plan: Plan, checks: &Arc<Means>) -> Tap {
