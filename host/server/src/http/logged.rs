@@ -89,10 +89,10 @@ const ROWS: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(crate) struct PredictionsQuery {
     /// Rows of requests that came at this time or later, RFC 3339.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     from: Option<Timestamp>,
     /// Rows of requests that came before this time.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     to: Option<Timestamp>,
     /// Only the rows of this request.
     request_id: Option<String>,

@@ -261,10 +261,10 @@ pub(crate) async fn labels(
 #[serde(deny_unknown_fields)]
 pub(crate) struct PerformanceQuery {
     /// Windows that end after this time, RFC 3339.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     from: Option<Timestamp>,
     /// Windows that start before this time.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     to: Option<Timestamp>,
     /// Only this segment: `region=north`; `region=(missing)` and `region=(other)` for rows without one and
     /// with any that isn't looked at apart.
