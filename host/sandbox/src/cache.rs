@@ -20,7 +20,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::compile::Artifact;
-use crate::deserialize::Trusted;
+use crate::raw::Trusted;
 use crate::error::SandboxError;
 
 const KEY_BYTES: usize = 32;

@@ -17,6 +17,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -28,10 +29,16 @@ use tracing::Instrument as _;
 
 use crate::error::SandboxError;
 use crate::meter::Meter;
+use crate::raw::set_slice;
 
 /// The niceness of low-priority threads. Ten steps make about a tenth of the weight of a normal
 /// thread (Linux: 110 against 1,024).
 pub const NICE: i32 = 10;
+
+/// The slice of a thread that answers: the shortest that Linux gives, so that it interrupts all others.
+const SLICE: Duration = Duration::from_micros(100);
+/// The slice of a thread of low priority: the longest, so that all others interrupt it.
+const SLICE_LOW: Duration = Duration::from_millis(100);
 
 /// Threads for [`Background::aside`] at most. Work beyond waits for one; the processors are shared by
 /// priority long before.
@@ -40,6 +47,28 @@ const ASIDE_THREADS_MAX: usize = 64;
 thread_local! {
     /// Did a guest burn a whole tick in the poll under way on this thread?
     static BURNT: Cell<bool> = const { Cell::new(false) };
+    /// Is this thread one of low priority?
+    static LOW: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Is this thread one for calls that burn?
+pub(crate) fn is_low() -> bool {
+    LOW.get()
+}
+
+/// Let this thread, and all that it starts, interrupt threads of low priority as soon as there is something to
+/// do. Without it the system would see only at its next tick that there is, with 250 ticks a second 4 ms
+/// later.
+///
+/// # Errors
+///
+/// The system's, which doesn't offer it or forbids it; it matters only beside plugins that burn.
+pub fn answer_first() -> io::Result<()> {
+    set_slice(niceness()?, SLICE)
+}
+
+fn niceness() -> io::Result<i32> {
+    Ok(rustix::process::getpriority_process(Some(rustix::thread::gettid()))?)
 }
 
 /// A guest on this thread burnt a whole tick.
@@ -142,10 +171,18 @@ impl Drop for Background {
 
 /// On Linux niceness belongs to the thread.
 fn lower_priority() {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+    LOW.set(true);
+    if let Err(error) = give_way() {
         tracing::warn!(%error, "a low-priority thread runs at normal priority");
     }
+}
+
+/// Let this thread, and all that it starts, give way to others.
+pub(crate) fn give_way() -> io::Result<()> {
+    rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE)?;
+    // Not everywhere, and the niceness alone does most of it.
+    let _ = set_slice(NICE, SLICE_LOW);
+    Ok(())
 }
 
 /// A task that ends with whoever waits for it.

@@ -12,6 +12,7 @@ use crate::code::Code;
 use crate::error::{Cause, UploadError};
 use crate::guest::{self, Fault, Guest, Phase, Terms};
 use crate::manifest::World;
+use crate::reclaim::Held;
 use crate::stats::Counters;
 
 /// A failed call, and what the guest last said.
@@ -48,7 +49,7 @@ pub(crate) struct Template {
 
 /// One instance in its store.
 pub(crate) struct Live {
-    pub(crate) store: Store<Guest>,
+    pub(crate) store: Held,
     pub(crate) instance: Instance,
 }
 
@@ -101,9 +102,9 @@ impl Template {
 
     /// A new instance. Its start functions run here, under the limits of `phase`.
     pub(crate) async fn instantiate(&self, phase: Phase) -> Result<Live, Failure> {
-        let mut store = Guest::store(&self.engine, &self.terms);
+        let mut store = Held::new(Guest::store(&self.engine, &self.terms));
         guest::begin(&mut store, &self.terms, phase);
-        let (outcome, busy) = timed(self.wall(phase), self.pre.instantiate_async(&mut store)).await;
+        let (outcome, busy) = timed(self.wall(phase), self.pre.instantiate_async(&mut *store)).await;
         self.charge(&store, busy);
         let instance = self.judge(outcome, &store, phase)?;
         self.counters.instance();
@@ -140,10 +141,10 @@ impl Template {
     {
         let index = self.function(function)?;
         let started = Instant::now();
-        let mut store = Guest::store(&self.engine, &self.terms);
+        let mut store = Held::new(Guest::store(&self.engine, &self.terms));
         guest::begin(&mut store, &self.terms, phase);
         let call = async {
-            let instance = self.pre.instantiate_async(&mut store).await?;
+            let instance = self.pre.instantiate_async(&mut *store).await?;
             self.counters.instance();
             call_typed(&mut store, &instance, index, params).await
         };

@@ -36,7 +36,6 @@ mod code;
 mod compile;
 mod config;
 mod contract;
-mod deserialize;
 mod engine;
 mod error;
 mod fair;
@@ -51,6 +50,8 @@ mod meter;
 mod nn;
 mod prepare;
 mod prepared;
+mod raw;
+mod reclaim;
 mod report;
 mod request;
 mod sandbox;
@@ -71,7 +72,7 @@ pub use config::{
 pub use error::{
     Cause, GUEST_TEXT_BYTES_MAX, RefusedImport, SandboxError, StageError, StageLabel, UploadError,
 };
-pub use fair::NICE;
+pub use fair::{NICE, answer_first};
 pub use graph::{Graph, GraphError, GraphErrorCode, GraphTensor, Graphs, TensorType};
 pub use limits::{
     CALL_TIME_MAX, CONCURRENT_CALLS_DEFAULT, CPU_DEFAULT, LOG_LINES_PER_SECOND_DEFAULT, Limits,

@@ -9,6 +9,7 @@ use wasmtime::ResourceLimiter;
 
 use crate::error::Cause;
 use crate::meter::Meter as TenantMeter;
+use crate::reclaim;
 
 /// Core instances, memories and tables of one store, as far as the pool has them anyway.
 const ITEMS_MAX: usize = 256;
@@ -115,6 +116,7 @@ impl Drop for Limiter {
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        reclaim::before_growing();
         if !self.memory.grow(current, desired) {
             self.refused = Some(Refused::Memory);
             return Ok(false);

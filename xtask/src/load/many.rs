@@ -66,9 +66,10 @@ fn stage(plugin: &str, k: u64) -> (bool, Value) {
 
 fn spec(number: u64) -> Value {
     let count = PLUGINS.len() as u64;
-    let first = number % count;
+    let like = number % CONFIGS;
+    let first = like % count;
     // Each pair of different plugins comes up.
-    let second = (first + 1 + (number / count) % (count - 1)) % count;
+    let second = (first + 1 + (like / count) % (count - 1)) % count;
     let mut input: Vec<Value> = (0..FEATURES)
         .map(|i| json!({"name": format!("f{i}"), "type": "fp32"}))
         .collect();
@@ -79,7 +80,7 @@ fn spec(number: u64) -> Value {
         json!({"name": "code", "type": "int64"}),
     ]);
     let (mut validators, mut transforms) = (Vec::new(), Vec::new());
-    let k = number % CONFIGS + 1;
+    let k = like + 1;
     for plugin in [first, second] {
         let plugin = usize::try_from(plugin).ok().and_then(|at| PLUGINS.get(at));
         let (validator, stage) = stage(plugin.copied().unwrap_or_default(), k);

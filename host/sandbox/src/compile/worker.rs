@@ -11,7 +11,7 @@ use wasmtime_wizer::Wizer;
 
 use super::{HEADER_BYTES_MAX, Request, Response};
 use crate::engine;
-use crate::fair::NICE;
+use crate::fair::give_way;
 use crate::text::tame;
 
 /// Stack of the compiling thread. Cranelift recurses over a function's structure in places.
@@ -80,7 +80,7 @@ fn limit(request: &Request) -> io::Result<()> {
     both(Resource::CORE, 0)?;
     both(Resource::FSIZE, 0)?;
     // Compiling gives way to answering requests. Not to be allowed to is no reason not to compile.
-    let _ = rustix::process::setpriority_process(None, NICE);
+    let _ = give_way();
     // SIGXCPU at the soft limit, which the host tells from the SIGKILL of a system short of memory.
     Resource::CPU.set(request.cpu_seconds, request.cpu_seconds + 1)?;
     both(Resource::AS, request.address_space_bytes)

@@ -42,6 +42,9 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let settings = Settings::gather(args.flags)?;
     start_logging(&settings);
     raise_file_limit();
+    if let Err(error) = caisson_sandbox::answer_first() {
+        tracing::info!(%error, "answers may wait a tick of the system for plugins that burn");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

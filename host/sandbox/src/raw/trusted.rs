@@ -1,9 +1,5 @@
-//! The one place with `unsafe`: taking compiled code into the process.
-
-#![allow(
-    unsafe_code,
-    reason = "wasmtime can't check that native code is what its compiler made; the type below carries that proof"
-)]
+//! Taking compiled code into the process. wasmtime can't check that native code is what its compiler made;
+//! [`Trusted`] carries that proof.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -22,12 +18,12 @@ pub(crate) enum Trusted {
 
 impl Trusted {
     /// What the compiling child just wrote into its pipe.
-    pub(super) fn from_child(code: Vec<u8>) -> Self {
+    pub(crate) fn from_child(code: Vec<u8>) -> Self {
         Self::Bytes(code)
     }
 
     /// A file that begins with what [`crate::cache`] wrote, and whose HMAC it found right.
-    pub(super) fn from_cache(file: File) -> Self {
+    pub(crate) fn from_cache(file: File) -> Self {
         Self::Kept(file)
     }
 
