@@ -34,6 +34,21 @@ impl Sparse {
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty()
     }
+
+    /// Take in what came in some other time.
+    pub fn add(&mut self, other: &Self) {
+        for &(number, count) in &other.buckets {
+            match self.buckets.binary_search_by_key(&number, |(number, _)| *number) {
+                Ok(at) => {
+                    if let Some((_, mine)) = self.buckets.get_mut(at) {
+                        *mine = mine.saturating_add(count);
+                    }
+                }
+                Err(at) => self.buckets.insert(at, (number, count)),
+            }
+        }
+        self.sum = self.sum.saturating_add(other.sum);
+    }
 }
 
 impl std::fmt::Debug for Histogram {
@@ -215,6 +230,25 @@ mod tests {
             assert!(off <= 1.0f64.max(us as f64 * 0.032), "{us}: {off}");
         }
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn times_together_are_what_came_in_both() {
+        let histogram = Histogram::default();
+        let mut before = Tally::default();
+        let mut part = |times: &[u64]| {
+            times
+                .iter()
+                .for_each(|ms| histogram.add(Duration::from_millis(*ms)));
+            histogram.since(&mut before)
+        };
+        let (mut first, second) = (part(&[5, 900, 5]), part(&[1, 5, 40]));
+        first.add(&second);
+        assert!(first.buckets.is_sorted_by(|a, b| a.0 < b.0));
+        let (mut of_parts, whole) = (Tally::default(), histogram.read());
+        of_parts.merge(&first);
+        assert_eq!(of_parts.buckets, whole.buckets);
+        assert_eq!(of_parts.total(), whole.total());
     }
 
     #[test]

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use caisson_data::Schema;
 use caisson_predictions::EventTimeSpec;
+use caisson_quality::hysteresis::AlarmSpec;
 use caisson_quality::window::{Clock, WindowSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Columns;
 use crate::gathered::Gathered;
 use crate::sample::SAMPLE_BYTES_MAX;
-use crate::spec::{AgainstSpec, AlarmSpec, SEGMENTS_KEPT, STEPS_MAX, WindowsSpec};
+use crate::spec::{AgainstSpec, SEGMENTS_KEPT, STEPS_MAX, WindowsSpec};
 
 /// About how much memory the windows of one deployment may take, by what their sketches take at most: 20
 /// columns in 20 segments of an hour by the minute are 100 MB.

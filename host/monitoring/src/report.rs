@@ -1,7 +1,7 @@
 //! What is said of a window that closed: by a monitor, and in numbers. This is what is kept, answered and
 //! compared with alert rules.
 
-use caisson_quality::hysteresis::{Change, Hysteresis, Outcome};
+use caisson_quality::hysteresis::{AlarmSpec, Change, Hysteresis, Outcome};
 use caisson_quality::window::{Clock, Segment};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -171,7 +171,7 @@ pub struct AlarmState {
 }
 
 impl AlarmState {
-    pub(crate) fn of(spec: crate::spec::AlarmSpec, alarm: &Hysteresis, change: Change) -> Self {
+    pub(crate) fn of(spec: AlarmSpec, alarm: &Hysteresis, change: Change) -> Self {
         let (bad, seen) = alarm.recent();
         Self {
             raised: alarm.is_raised(),

@@ -4,7 +4,6 @@
 
 use caisson_data::Schema;
 use caisson_predictions::EventTimeSpec;
-use caisson_quality::hysteresis::Hysteresis;
 use caisson_quality::window::{Clock, WindowSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,36 +101,6 @@ pub enum AgainstSpec {
     Baseline,
     /// The windows with rows before it, this many of them together.
     Trailing(#[schemars(range(min = 1, max = TRAILING_MAX))] u8),
-}
-
-/// When a monitor's alarm is raised: `n` drifted windows of the last `m` that have a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AlarmSpec {
-    /// Drifted windows.
-    #[schemars(range(min = 1, max = 64))]
-    pub n: u8,
-    /// Of the last so many.
-    #[schemars(range(min = 1, max = 64))]
-    pub m: u8,
-}
-
-impl Default for AlarmSpec {
-    /// One window may be chance.
-    fn default() -> Self {
-        Self { n: 2, m: 3 }
-    }
-}
-
-impl AlarmSpec {
-    /// The alarm, not raised.
-    ///
-    /// # Errors
-    ///
-    /// Numbers that can't be, as a message.
-    pub fn hysteresis(self) -> Result<Hysteresis, String> {
-        Hysteresis::new(self.n, self.m).map_err(|e| e.to_string())
-    }
 }
 
 /// What is gathered of a deployment's answers, whether it has monitors or not.

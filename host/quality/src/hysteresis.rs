@@ -1,5 +1,6 @@
 //! An alarm that doesn't flap: n bad windows of the last m raise it, n good ones in a row end it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -28,6 +29,41 @@ pub enum Change {
     Ended,
     /// It is as before.
     None,
+}
+
+/// When an alarm is raised: `n` bad windows of the last `m` that have a verdict. `n` good ones in a row end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlarmSpec {
+    /// Bad windows.
+    #[schemars(range(min = 1, max = WINDOWS_MAX))]
+    pub n: u8,
+    /// Of the last so many.
+    #[schemars(range(min = 1, max = WINDOWS_MAX))]
+    pub m: u8,
+}
+
+impl Default for AlarmSpec {
+    /// One window may be chance.
+    fn default() -> Self {
+        Self { n: 2, m: 3 }
+    }
+}
+
+impl AlarmSpec {
+    /// Is it what it is where nothing is said?
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The alarm, not raised.
+    ///
+    /// # Errors
+    ///
+    /// [`HysteresisError`] unless `1 <= n <= m <= 64`.
+    pub fn hysteresis(self) -> Result<Hysteresis, HysteresisError> {
+        Hysteresis::new(self.n, self.m)
+    }
 }
 
 /// When an alarm is raised and ended.

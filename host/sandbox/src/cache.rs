@@ -20,8 +20,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::compile::Artifact;
-use crate::raw::Trusted;
 use crate::error::SandboxError;
+use crate::raw::Trusted;
 
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;

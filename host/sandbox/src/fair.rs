@@ -7,7 +7,8 @@
 //! schedules at low priority ([`NICE`]), and for a second its tenant's other requests start there.
 //! On an idle machine they lose nothing but one hop between threads; on a busy one they get what is
 //! left over. Nobody has to configure it, and a neighbour's latency doesn't depend on a quota being
-//! right.
+//! right. Threads that answer ask for short slices and those of low priority for long ones
+//! ([`answer_first`]), so that the first interrupt the second at once.
 //!
 //! Work of the host that a tenant makes long, as decoding a large body, has the same place from the start
 //! ([`Background::aside`]): one call that never yields, on a thread of its own at low priority, and on
@@ -68,7 +69,9 @@ pub fn answer_first() -> io::Result<()> {
 }
 
 fn niceness() -> io::Result<i32> {
-    Ok(rustix::process::getpriority_process(Some(rustix::thread::gettid()))?)
+    Ok(rustix::process::getpriority_process(Some(
+        rustix::thread::gettid(),
+    ))?)
 }
 
 /// A guest on this thread burnt a whole tick.

@@ -68,7 +68,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            cache_bytes: 64 * 1024 * 1024,
+            cache_bytes: 8 * 1024 * 1024,
             metadata_reserve_bytes: 32 * 1024 * 1024,
             blob_reserve_bytes: 128 * 1024 * 1024,
             blobs: BlobBackend::Local,

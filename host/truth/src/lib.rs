@@ -40,8 +40,8 @@ pub use result::{
     SegmentName, Standing, Verdict, WindowSpan, WindowStatement,
 };
 pub use spec::{
-    AlarmSpec, DegradationSpec, GroundTruthSpec, JoinSpec, KeySpec, PerformanceSpec, PerformanceWindowSpec,
-    ScoreSpec, ZeroPolicy,
+    DegradationSpec, GroundTruthSpec, JoinSpec, KeySpec, PerformanceSpec, PerformanceWindowSpec, ScoreSpec,
+    ZeroPolicy,
 };
 pub use truth::{Done, Recorded, Truth};
 

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use caisson_data::{Batch, BatchBuilder, DataType, Field, Schema};
 use caisson_monitoring::report::{DriftWindow, FeatureVerdict, Status};
-use caisson_monitoring::spec::{AgainstSpec, AlarmSpec, WindowsSpec};
+use caisson_monitoring::spec::{AgainstSpec, WindowsSpec};
 use caisson_monitoring::{
     Checks, Done, Filter, Found, Gathered, Item, Limits, MonitorPlan, Monitoring, Needs, Plan, Tap,
 };
+use caisson_quality::hysteresis::AlarmSpec;
 use caisson_store::Store;
 
 pub const HOUR: i64 = 3_600_000;

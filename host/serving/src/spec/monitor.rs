@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use caisson_monitoring::spec::{AgainstSpec, AlarmSpec, SEGMENT_COLUMNS_MAX, WindowsSpec, check_segments};
+use caisson_monitoring::spec::{AgainstSpec, SEGMENT_COLUMNS_MAX, WindowsSpec, check_segments};
+use caisson_quality::hysteresis::AlarmSpec;
 use caisson_registry::NAME_PATTERN;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

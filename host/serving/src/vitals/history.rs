@@ -1,4 +1,6 @@
-//! The last minutes as differences between samples: a window is the sum of those in it.
+//! The last minutes as differences between samples: a window is the sum of those in it. The last minute
+//! is kept second by second; what is older is put together, so that a deployment whose times vary keeps some
+//! hundred kilobytes and not megabytes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -11,9 +13,13 @@ use super::stage::{StageReading, StageSample};
 
 /// The longest window.
 pub const WINDOW_MAX: Duration = Duration::from_secs(15 * 60);
-/// Samples of one deployment: one a second for as long as the longest window. Each has the buckets that
-/// something fell into, a few hundred bytes.
-const SAMPLES_MAX: usize = 900;
+/// For so long samples are kept as they were taken, one a second.
+const FINE_FOR: Duration = Duration::from_secs(60);
+/// Older ones are put together up to this: what a longer window may be off by.
+const COARSE: Duration = Duration::from_secs(10);
+/// Samples of one deployment: a minute's, and a quarter of an hour's that were put together; twice as many, as
+/// clocks aren't even. Each has the buckets that something fell into, some kilobytes at most.
+const SAMPLES_MAX: usize = 300;
 
 /// What happened between two samples.
 #[derive(Debug)]
@@ -29,6 +35,33 @@ struct Sample {
     batch_rows: Sparse,
     /// Those to which something happened.
     stages: Vec<StageSample>,
+}
+
+impl Sample {
+    /// Take in the sample that follows.
+    fn append(&mut self, next: Self) {
+        let Self {
+            from: _,
+            to,
+            failures,
+            rows,
+            rejected,
+            refusals,
+            latency,
+            waits,
+            batch_rows,
+            stages,
+        } = next;
+        self.to = to;
+        self.failures += failures;
+        self.rows += rows;
+        self.rejected += rejected;
+        self.refusals += refusals;
+        self.latency.add(&latency);
+        self.waits.add(&waits);
+        self.batch_rows.add(&batch_rows);
+        StageSample::join(&mut self.stages, stages);
+    }
 }
 
 /// The samples, and where the counts stood at the last.
@@ -81,9 +114,31 @@ impl History {
             stages: stages.iter().filter_map(|stage| stage.sample()).collect(),
         });
         self.at = now;
+        self.put_together(now);
         let old = |sample: &Sample| now.duration_since(sample.to) >= WINDOW_MAX;
         while self.samples.len() > SAMPLES_MAX || self.samples.front().is_some_and(old) {
             self.samples.pop_front();
+        }
+    }
+
+    /// Append each sample that isn't of the last minute to the one before, as far as they are short.
+    fn put_together(&mut self, now: Instant) {
+        let mut fine = self
+            .samples
+            .partition_point(|sample| now.duration_since(sample.to) >= FINE_FOR);
+        // From the newest back: the older ones were looked at when they were the newest.
+        while let Some(before) = fine.checked_sub(2) {
+            let is_short = |first: &Sample, next: &Sample| next.to.duration_since(first.from) <= COARSE;
+            let joins = match (self.samples.get(before), self.samples.get(before + 1)) {
+                (Some(first), Some(next)) => is_short(first, next),
+                _ => false,
+            };
+            let next = joins.then(|| self.samples.remove(before + 1)).flatten();
+            let (Some(next), Some(first)) = (next, self.samples.get_mut(before)) else {
+                return;
+            };
+            first.append(next);
+            fine -= 1;
         }
     }
 
@@ -224,4 +279,39 @@ impl Reading {
 fn share(part: u64, whole: u64) -> Option<f64> {
     // Counts are read one after the other, so a part may be ahead of its whole by what came between.
     (whole > 0).then(|| (part as f64 / whole as f64).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn old_samples_are_put_together_and_nothing_is_lost() {
+        let start = Instant::now();
+        let vitals = Vitals::new("acme", "churn", start);
+        let mut history = History::new(start);
+        for second in 1..=1200u32 {
+            vitals.answered(second as usize, Duration::from_millis(second.into()), None);
+            history.sample(&vitals, start + SECOND * second);
+            assert!(history.samples.len() <= 60 + 90, "{}", history.samples.len());
+        }
+        let now = start + SECOND * 1200;
+        let minute = history.over(60 * SECOND, now).unwrap();
+        assert_eq!((minute.requests(), minute.starts_ago), (60, 60 * SECOND));
+        // A longer one has whole samples: at most ten seconds more than was asked for, and says so.
+        let five = history.over(300 * SECOND, now).unwrap();
+        assert!((300..=310).contains(&five.requests()), "{}", five.requests());
+        assert_eq!(five.starts_ago, SECOND * u32::try_from(five.requests()).unwrap());
+        let rows: u64 = (1201 - five.requests()..=1200).sum();
+        assert_eq!(five.rows, rows);
+        let mut end = history.samples.front().unwrap().from;
+        for sample in &history.samples {
+            assert_eq!(sample.from, end, "no gap, no overlap");
+            assert!(sample.to - sample.from <= COARSE);
+            end = sample.to;
+        }
+        assert_eq!(end, now);
+    }
 }

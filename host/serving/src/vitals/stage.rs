@@ -155,6 +155,26 @@ impl StageVitals {
     }
 }
 
+impl StageSample {
+    /// Take in what happened to it in some other time; gives it back if it is another stage's.
+    fn absorb(&mut self, other: Self) -> Option<Self> {
+        if self.name != other.name {
+            return Some(other);
+        }
+        self.seconds.add(&other.seconds);
+        self.guest.add(&other.guest);
+        None
+    }
+
+    /// What happened to stages in two times, as one list.
+    pub(super) fn join(into: &mut Vec<Self>, others: Vec<Self>) {
+        for other in others {
+            let other = into.iter_mut().try_fold(other, |other, mine| mine.absorb(other));
+            into.extend(other);
+        }
+    }
+}
+
 /// How a stage fared in a window.
 #[derive(Debug, Clone)]
 pub struct StageReading {

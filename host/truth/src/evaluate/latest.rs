@@ -17,7 +17,7 @@ pub(super) fn alarms(state: &State, performance: &PerformanceSpec) -> Vec<Alarm>
         for (segment, standing) in &known.outcomes {
             if !all.contains_key(segment) {
                 // The numbers were checked.
-                let Ok(new) = Hysteresis::new(performance.alarm.n, performance.alarm.m) else {
+                let Ok(new) = performance.alarm.hysteresis() else {
                     return Vec::new();
                 };
                 all.insert(segment.clone(), new);

@@ -5,7 +5,7 @@ mod performance;
 mod truth;
 mod window;
 
-pub use performance::{AlarmSpec, DegradationSpec, PerformanceSpec, ScoreSpec, ZeroPolicy};
+pub use performance::{DegradationSpec, PerformanceSpec, ScoreSpec, ZeroPolicy};
 pub use truth::{GroundTruthSpec, JoinSpec, KeySpec};
 pub use window::PerformanceWindowSpec;
 

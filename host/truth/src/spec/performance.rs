@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use caisson_quality::degradation::Rule;
-use caisson_quality::hysteresis::Hysteresis;
+use caisson_quality::hysteresis::AlarmSpec;
 use caisson_quality::multiclass::SCORED_CLASSES_MAX;
 use caisson_quality::regression::ZeroActuals;
 use schemars::JsonSchema;
@@ -176,30 +176,6 @@ impl DegradationSpec {
     }
 }
 
-/// An alarm is raised by `n` worse windows of the last `m`, and ends after `n` good ones in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AlarmSpec {
-    /// Worse windows.
-    #[schemars(range(min = 1, max = 64))]
-    pub n: u8,
-    /// Of so many.
-    #[schemars(range(min = 1, max = 64))]
-    pub m: u8,
-}
-
-impl Default for AlarmSpec {
-    fn default() -> Self {
-        Self { n: 2, m: 3 }
-    }
-}
-
-impl AlarmSpec {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl PerformanceSpec {
     /// What can be told without the columns. Gives the message.
     ///
@@ -276,7 +252,9 @@ impl PerformanceSpec {
                 return Err(format!("performance.degradation.{place}: it is 0 or more"));
             }
         }
-        Hysteresis::new(self.alarm.n, self.alarm.m).map_err(|e| format!("performance.alarm: {e}"))?;
+        self.alarm
+            .hysteresis()
+            .map_err(|e| format!("performance.alarm: {e}"))?;
         Ok(())
     }
 
