@@ -19,11 +19,11 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
@@ -106,9 +106,8 @@ impl Background {
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         meter: &Arc<Meter>,
-        future: impl Future<Output = T> + Send + 'static,
+        mut future: BoxFuture<'static, T>,
     ) -> T {
-        let mut future: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(future);
         if !meter.is_busy() {
             let here = poll_fn(|cx| {
                 BURNT.set(false);
@@ -213,6 +212,7 @@ impl<T> Drop for AbortOnDrop<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
 
     fn niceness() -> i32 {
         rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap()
@@ -223,24 +223,32 @@ mod tests {
         let background = Background::start().unwrap();
         let meter = Arc::new(Meter::default());
         let normal = background
-            .run(&meter, async {
-                tokio::task::yield_now().await;
-                niceness()
-            })
+            .run(
+                &meter,
+                async {
+                    tokio::task::yield_now().await;
+                    niceness()
+                }
+                .boxed(),
+            )
             .await;
         assert_eq!(normal, 0);
         let moved = background
-            .run(&meter, async {
-                let before = niceness();
-                note_burnt();
-                tokio::task::yield_now().await;
-                (before, niceness())
-            })
+            .run(
+                &meter,
+                async {
+                    let before = niceness();
+                    note_burnt();
+                    tokio::task::yield_now().await;
+                    (before, niceness())
+                }
+                .boxed(),
+            )
             .await;
         assert_eq!(moved, (0, NICE));
-        assert_eq!(background.run(&meter, async { niceness() }).await, NICE);
+        assert_eq!(background.run(&meter, async { niceness() }.boxed()).await, NICE);
         let other = Arc::new(Meter::default());
-        assert_eq!(background.run(&other, async { niceness() }).await, 0);
+        assert_eq!(background.run(&other, async { niceness() }.boxed()).await, 0);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -272,10 +280,14 @@ mod tests {
         meter.note_busy();
         let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let guard = Ended(Arc::clone(&ended));
-        let run = background.run(&meter, async move {
-            let _guard = guard;
-            std::future::pending::<()>().await;
-        });
+        let run = background.run(
+            &meter,
+            async move {
+                let _guard = guard;
+                std::future::pending::<()>().await;
+            }
+            .boxed(),
+        );
         assert!(
             tokio::time::timeout(Duration::from_millis(20), run)
                 .await

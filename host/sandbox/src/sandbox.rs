@@ -157,12 +157,13 @@ impl Sandbox {
 
     /// Run a future that calls guests of the meter's tenant so that it gives way, once they burn, to
     /// those that don't: the rest of it then runs on low-priority threads.
-    pub async fn fair<T: Send + 'static>(
+    pub fn fair<T: Send + 'static>(
         &self,
         meter: &Arc<Meter>,
         future: impl Future<Output = T> + Send + 'static,
-    ) -> T {
-        self.inner.background.run(meter, future).await
+    ) -> impl Future<Output = T> + Send {
+        // Boxed here and now: it is some kilobytes, and each layer would copy them.
+        self.inner.background.run(meter, Box::pin(future))
     }
 
     /// Run work of the host that a tenant makes long on a thread of low priority, and count its processor
