@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::http::Api;
-use crate::{onnxruntime, root};
+use crate::{built, onnxruntime, root};
 
 /// Reserving the instance pool and loading ONNX Runtime take well under a second; a machine that
 /// also compiles something takes longer.
@@ -75,7 +75,7 @@ impl Drop for Folder {
 
 /// What `cargo xtask setup --release` builds.
 pub(crate) fn release_program() -> PathBuf {
-    root().join("target/release/caisson")
+    built().join("release/caisson")
 }
 
 /// A running server; killed when dropped, unless it is left running.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use caisson_plugin_build::Route;
 
 use crate::args::KILLS;
-use crate::{cargo, clients, kill_test, onnxruntime, root, schemathesis, setup, soak};
+use crate::{built, cargo, clients, kill_test, onnxruntime, root, schemathesis, setup, soak};
 
 /// Run the tests of the whole workspace, or of what `pass` says.
 pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
@@ -26,7 +26,7 @@ pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
     };
     cargo_run(wasm, &[runner, all].concat(), &[])?;
     // With the program that those tests have built.
-    let program = root().join("target/debug/caisson");
+    let program = built().join("debug/caisson");
     clients::run(&program)?;
     kill_test::run(&program, KILLS, None)?;
     soak::run(&soak::Options {

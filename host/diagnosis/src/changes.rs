@@ -154,7 +154,9 @@ fn with_cause(evidence: &Evidence, draft: Draft, cause: Option<&Event>, otherwis
             "Look at the two versions of the model; move the alias back if the new one is to blame."
                 .to_owned()
         }
-        _ => format!("`caisson diff {name}` shows what changed, `caisson rollback {name}` goes back."),
+        _ => format!(
+            "`caisson deployment diff {name}` shows what changed, `caisson rollback {name}` goes back."
+        ),
     })
 }
 

@@ -34,10 +34,30 @@ struct MonitorState {
     digest: Digest,
     created_at: String,
     /// `None` in a record from before that was kept.
-    #[serde(default)]
+    #[serde(default, with = "bare")]
     key: Option<Digest>,
     #[serde(default)]
     reference_rows: u64,
+}
+
+/// A digest that names no blob: without `sha256:`, by which the store finds the blobs that records name. With
+/// it, every backup would miss a blob that never was. Older records have it.
+mod bare {
+    use caisson_store::Digest;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(key: &Option<Digest>, to: S) -> Result<S::Ok, S::Error> {
+        key.as_ref().map(Digest::hex).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Digest>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else {
+            return Ok(None);
+        };
+        let hex = text.strip_prefix("sha256:").unwrap_or(&text);
+        let digest = format!("sha256:{hex}").parse();
+        digest.map(Some).map_err(serde::de::Error::custom)
+    }
 }
 
 impl Record for MonitorState {
@@ -155,4 +175,28 @@ impl DeploymentStore {
 
 fn monitor_key(tenant: &TenantId, name: &str, number: u64, monitor: &str) -> String {
     format!("monitor-state/{tenant}/{name}/{}/{monitor}", number_key(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_names_no_blob_and_older_records_are_read() {
+        let (digest, key) = (Digest::of(b"state"), Digest::of(b"what it was computed from"));
+        let state = MonitorState {
+            digest,
+            created_at: now(),
+            key: Some(key),
+            reference_rows: 7,
+        };
+        let text = serde_json::to_string(&state).unwrap();
+        assert!(
+            text.contains(&digest.to_string()) && !text.contains(&key.to_string()),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<MonitorState>(&text).unwrap(), state);
+        let old = text.replace(&key.hex(), &key.to_string());
+        assert_eq!(serde_json::from_str::<MonitorState>(&old).unwrap(), state);
+    }
 }

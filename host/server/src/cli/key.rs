@@ -95,6 +95,13 @@ fn role_parser() -> impl clap::builder::TypedValueParser<Value = Role> {
     })
 }
 
+/// The id in what may be a whole key: `csn_ID_SECRET`. The secret must not get into a URL, which is logged.
+fn key_id(text: &str) -> &str {
+    let text = text.trim();
+    let id = text.strip_prefix("csn_").unwrap_or(text);
+    id.split_once('_').map_or(id, |(id, _)| id)
+}
+
 pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
     match command {
         KeyCommand::Create {
@@ -118,8 +125,9 @@ pub(crate) fn run(command: KeyCommand) -> anyhow::Result<()> {
         }
         KeyCommand::List { of, remote } => list(&Client::new(&remote)?, &of),
         KeyCommand::Revoke { id, of, remote } => {
+            let id = key_id(&id);
             let client = Client::new(&remote)?;
-            let answer = client.delete(&format!("{}/{}", path(&client, &of)?, segment(&id)))?;
+            let answer = client.delete(&format!("{}/{}", path(&client, &of)?, segment(id)))?;
             if client.json {
                 output::json(&answer);
             } else {
@@ -210,4 +218,21 @@ pub(crate) fn whoami(args: &WhoamiArgs) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_key_is_its_id() {
+        for text in [
+            "Ab3dEf6hIj9k",
+            "csn_Ab3dEf6hIj9k",
+            "csn_Ab3dEf6hIj9k_secretsecret",
+            " csn_Ab3dEf6hIj9k_s\n",
+        ] {
+            assert_eq!(key_id(text), "Ab3dEf6hIj9k", "{text}");
+        }
+    }
 }

@@ -28,19 +28,19 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) {
 }
 
 fn render(header: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|r| r.get(column))
-            .map(|c| c.chars().count())
-            .chain(header.get(column).map(|h| h.chars().count()))
-            .max()
-            .unwrap_or(0)
-    };
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
     let mut out = String::new();
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut text = String::new();
         for (i, cell) in cells.enumerate() {
-            let pad = width(i).saturating_sub(cell.chars().count());
+            let width = widths.get(i).copied().unwrap_or(0);
+            let pad = width.saturating_sub(cell.chars().count());
             text.push_str(cell);
             text.extend(std::iter::repeat_n(' ', pad + 2));
         }

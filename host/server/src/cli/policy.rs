@@ -35,7 +35,7 @@ pub(crate) enum PolicyCommand {
   caisson policy put freeze freeze.cedar
 
 with freeze.cedar:
-  forbid (principal, action == Action::\"deployment:deploy\", resource)
+  forbid (principal, action in [Action::\"deployment:deploy\", Action::\"deployment:rollback\"], resource)
   when { resource.name == \"churn\" };")]
     Put {
         /// The policy.

@@ -130,7 +130,7 @@ pub(crate) struct SettingsChanges {
     /// Make keys only with an owner, and let only another person approve what someone asked for.
     #[arg(long, value_name = "BOOL")]
     require_key_owners: Option<bool>,
-    /// Keep what was predicted from what.
+    /// Record each prediction call in the audit log; what was predicted is logged by a deployment's `log`.
     #[arg(long, value_name = "BOOL")]
     log_predictions: Option<bool>,
     /// A name and a public key's file, as `caisson plugin keygen` writes it; may be given more than once.
