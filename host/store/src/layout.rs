@@ -19,6 +19,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -195,7 +196,9 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     sync_parent(path)
 }
 
-/// Make a folder, and its parents where they are missing, so that they survive a crash.
+/// Make a folder, and its parents where they are missing, so that they survive a crash. They are this user's
+/// alone: all of a data folder is tenants' data, and receivers' secrets among it. A folder that is there stays as
+/// it is.
 pub(crate) fn create_dir_durably(dir: &Path) -> Result<(), StoreError> {
     if dir.is_dir() {
         return Ok(());
@@ -203,7 +206,7 @@ pub(crate) fn create_dir_durably(dir: &Path) -> Result<(), StoreError> {
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
         create_dir_durably(parent)?;
     }
-    match fs::create_dir(dir) {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => sync_parent(dir),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(StoreError::io("make the folder", dir, e)),
@@ -219,4 +222,21 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     File::open(parent)
         .and_then(|folder| folder.sync_all())
         .map_err(|e| StoreError::io("flush the folder", parent, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_new_folder_is_its_users_alone() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("a/b");
+        create_dir_durably(&dir).unwrap();
+        for made in [dir.as_path(), dir.parent().unwrap()] {
+            assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
 }
