@@ -1,11 +1,15 @@
 """Score customers over HTTP with nothing but Python's standard library.
 
-    python score.py http://127.0.0.1:8080 test_customers.csv | head
+    python score.py http://127.0.0.1:8080 test_customers.csv
+
+Where the server wants a key, it is taken from the environment variable CAISSON_KEY.
 """
 
 import csv
 import json
+import os
 import sys
+import urllib.error
 import urllib.request
 
 ROWS_AT_ONCE = 1000
@@ -22,16 +26,24 @@ def rows_of(path):
 
 
 def predict(server, rows):
+    headers = {"Content-Type": "application/json"}
+    if "CAISSON_KEY" in os.environ:
+        headers["Authorization"] = f"Bearer {os.environ['CAISSON_KEY']}"
     request = urllib.request.Request(
-        f"{server}/v1/deployments/cdnow-repurchase/predict",
-        json.dumps({"rows": rows}).encode(),
-        {"Content-Type": "application/json"},
+        f"{server}/v1/deployments/cdnow-repurchase/predict", json.dumps({"rows": rows}).encode(), headers
     )
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["rows"]
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)["rows"]
+    except urllib.error.HTTPError as refusal:
+        sys.exit(f"{refusal.code}: {json.load(refusal)['error']}")
+    except urllib.error.URLError as error:
+        sys.exit(f"no answer from {server}: {error.reason}")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__.strip())
     server, path = sys.argv[1].rstrip("/"), sys.argv[2]
     rows = list(rows_of(path))
     for start in range(0, len(rows), ROWS_AT_ONCE):

@@ -3,12 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{Keyed, Server, cdnow, guest, one_column, plugin};
+use crate::harness::{Keyed, Server, cdnow, eventually, guest, one_column, plugin};
 
 const SIGNING_KEY: &str = "an example of a signing key, thirty two";
 /// Loopback may be told, and rules are evaluated every second.
@@ -91,17 +91,6 @@ fn next(requests: &Receiver<Request>, status: &str) -> Value {
     let told = requests.recv_timeout(SOON).unwrap().verified();
     assert_eq!(told["status"], status, "{told}");
     told
-}
-
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < SOON, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn deploy(developer: &Keyed, behave: &str) {
@@ -294,7 +283,7 @@ fn the_newest_drift_report_is_a_value_and_the_command_line_does_everything() {
     next(&requests, "test");
 
     let later = server.post(
-        "/v1/deployments/cdnow-repurchase/drift",
+        "/v1/deployments/cdnow-repurchase/drift?record=true",
         "text/csv",
         &cdnow("later_months.csv"),
     );

@@ -124,3 +124,67 @@ fn errors_say_where_and_exit_1() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--allow-remote"));
 }
+
+#[test]
+fn whoever_stops_reading_ends_the_command_quietly() {
+    use std::io::Read as _;
+    use std::process::Stdio;
+    let mut child = caisson()
+        .arg("openapi")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Some of it, so that it is being written; much more of it comes than a pipe holds.
+    let mut first = [0; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(141));
+    assert!(
+        ended.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+}
+
+#[test]
+fn a_misspelt_key_is_told_once_with_its_place_and_what_was_meant() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("churn.yaml");
+    std::fs::write(&file, "name: churn\nmodle: x\ninput: [{name: x, type: fp32}]\n").unwrap();
+    let refused = server.cli(&["deploy", "-f", file.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert_eq!(said.matches("error").count(), 1, "{said}");
+    assert_eq!(said.matches("unknown field").count(), 1, "{said}");
+    for part in ["churn.yaml: ", "line 2", "did you mean `model`?"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let server = Server::start();
+    server.deploy(&json!({"name": "churn", "input": [{"name": "x", "type": "fp32"}]}));
+    for (args, expected) in [
+        (&["rollback", "nosuch"][..], "there is no deployment `nosuch`"),
+        (
+            &["rollback", "churn", "--to", "99"],
+            "there is no revision `99` of `churn`: it has revision 1 alone",
+        ),
+        (
+            &["deployment", "diff", "nosuch"],
+            "there is no deployment `nosuch`",
+        ),
+        (&["tenant", "create", "Bad_Name"], "Bad_Name"),
+    ] {
+        let refused = server.cli(args);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            !refused.status.success() && said.contains(expected),
+            "{args:?}: {said}"
+        );
+        assert!(!said.contains("JSON"), "{said}");
+    }
+}

@@ -45,6 +45,32 @@ fn the_same_customers_are_stable_and_later_months_are_not() {
 }
 
 #[test]
+fn asking_changes_nothing_unless_it_says_so() {
+    let (_server, operator) = Server::start_keyed();
+    let acme = operator.tenant("acme");
+    acme.push_cdnow();
+    let made = acme.post("/v1/deployments", "application/yaml", &cdnow("deployment.yaml"));
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = "/v1/deployments/cdnow-repurchase/drift";
+    let later = cdnow("later_months.csv");
+    let scored = || acme.metrics().contains("caisson_drift_score{");
+    assert_eq!(acme.post(path, "text/csv", &later).status, 200);
+    assert!(!scored());
+    let recording = format!("{path}?record=true");
+    let predictor = acme.key_of("predictor");
+    assert_eq!(predictor.post(path, "text/csv", &later).status, 200);
+    assert_eq!(predictor.post(&recording, "text/csv", &later).status, 403);
+    assert!(!scored());
+    assert_eq!(
+        acme.key_of("developer")
+            .post(&recording, "text/csv", &later)
+            .status,
+        200
+    );
+    assert!(scored());
+}
+
+#[test]
 fn monitors_are_checked_when_deployed() {
     let server = Server::start();
     server.push(&plugin("ks"));

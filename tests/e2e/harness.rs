@@ -529,6 +529,18 @@ impl Drop for Server {
     }
 }
 
+/// What is there, as soon as it is: servers on a busy machine take their time.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(90), "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 /// What `examples/cdnow/deployment.yaml` names.
 pub const CDNOW_PLUGINS: &[&str] = &[
     "range",

@@ -1,11 +1,9 @@
 //! Diagnosis and report: what is said of a real model whose traffic changed, and the page in a browser.
 
-use std::time::{Duration, Instant};
-
 use caisson_test_tools::browser;
 use serde_json::Value;
 
-use crate::harness::{Keyed, Server, cdnow, one_column, plugin};
+use crate::harness::{Keyed, Server, cdnow, eventually, one_column, plugin};
 
 const NAME: &str = "cdnow-repurchase";
 /// Of the newest deploy.
@@ -49,14 +47,6 @@ fn predict(server: &Keyed, csv: &[u8], rows: usize) {
     }
 }
 
-fn eventually(what: &str, mut look: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !look() {
-        assert!(start.elapsed() < Duration::from_secs(90), "{what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
 fn codes(diagnosis: &Value) -> Vec<&str> {
     let findings = diagnosis["findings"].as_array().unwrap();
     findings
@@ -74,12 +64,12 @@ fn a_model_whose_customers_changed_is_diagnosed_and_its_report_is_a_page() {
     predict(&server, &cdnow("later_months.csv"), 6_100);
     eventually("three windows", || {
         let path = format!("/v1/deployments/{NAME}/drift?monitor=ks&limit=10");
-        server.get(&path).body["windows"].as_array().unwrap().len() == 3
+        (server.get(&path).body["windows"].as_array().unwrap().len() == 3).then_some(())
     });
     let path = format!("/v1/deployments/{NAME}/diagnosis");
     eventually("what columns are worth", || {
         let said = server.get(&path).body.to_string();
-        !said.contains("It is being computed")
+        (!said.contains("It is being computed")).then_some(())
     });
     let diagnosis = server.get(&path).body;
     let found = codes(&diagnosis);

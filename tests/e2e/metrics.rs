@@ -52,7 +52,8 @@ fn busy() -> Server {
     let answer = server.post("/v1/deployments/cdnow-repurchase/predict", "text/csv", &rows);
     assert_eq!(answer.status, 200, "{answer:?}");
     let later = crate::harness::cdnow("later_months.csv");
-    let drift = server.post("/v1/deployments/cdnow-repurchase/drift", "text/csv", &later);
+    let path = "/v1/deployments/cdnow-repurchase/drift?record=true";
+    let drift = server.post(path, "text/csv", &later);
     assert_eq!(drift.status, 200, "{drift:?}");
     server.push(&guest("hostile"));
     server.push(&plugin("clip"));

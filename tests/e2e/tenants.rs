@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{CDNOW_PLUGINS, Keyed, Server, cdnow, guest, one_column, plugin};
+use crate::harness::{CDNOW_PLUGINS, Keyed, Server, cdnow, eventually, guest, one_column, plugin};
 
 /// Two tenants with an admin each.
 fn two_tenants() -> (Keyed, Keyed, Keyed, Server) {
@@ -551,10 +551,20 @@ fn changes_and_refusals_are_in_the_audit_log_and_it_verifies() {
     assert!(!records.iter().any(|r| r["action"] == "deployment:predict"));
     let report = operator.post_json("/v1/audit/verify", &json!({}));
     assert_eq!(report.body["whole"], true, "{report:?}");
-    assert!(matches!(
-        acme.post_json("/v1/audit/verify", &json!({})).status,
-        403 | 404
-    ));
+    for path in ["/v1/audit/verify", "/v1/backup", "/v1/tenants"] {
+        let refused = acme.post_json(path, &json!({"id": "x"}));
+        assert_eq!(refused.status, 403, "{path}: {refused:?}");
+        assert!(refused.error().contains("only operators may"), "{refused:?}");
+    }
+    // Who gives a whole key for an id has it in no record.
+    let whole = acme.key_of("viewer").key().unwrap().to_owned();
+    assert_eq!(acme.delete(&format!("/v1/tenants/acme/keys/{whole}")).status, 404);
+    let secret = whole.rsplit('_').next().unwrap();
+    eventually("the refusal is in the log", || {
+        let records = acme.text("/v1/audit/export");
+        assert!(!records.contains(secret), "{records}");
+        records.contains("_…\"").then_some(())
+    });
     // Changed behind the server's back: found.
     let data = server.stop();
     let segment = walk(&data.path().join("audit"))
@@ -622,6 +632,56 @@ fn tenants_keys_and_deployments_survive_a_kill_and_a_restore() {
     }
     std::fs::remove_dir(moved.path().join("x")).unwrap();
     check(&Server::restart_keyed(moved));
+}
+
+#[test]
+fn a_backup_holds_what_monitors_need_and_says_what_it_lacks() {
+    let (server, operator) = Server::start_keyed();
+    let acme = operator.tenant("acme");
+    acme.push_cdnow();
+    let made = acme.post("/v1/deployments", "application/yaml", &cdnow("deployment.yaml"));
+    assert_eq!(made.status, 201, "{made:?}");
+    // A digest in somebody's words is no blob of ours.
+    let tags = json!({"tags": {"data": format!("sha256:{}", "ab".repeat(32))}});
+    let tagged = acme.patch("/v1/models/cdnow-repurchase/1", &tags);
+    assert_eq!(tagged.status, 200, "{tagged:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let backup = operator.cli(&["backup", "--out", &path("whole.tar")]);
+    assert!(backup.status.success() && backup.stderr.is_empty(), "{backup:?}");
+    let restored = tempfile::tempdir().unwrap();
+    let into = restored.path().to_str().unwrap();
+    let restore = operator.cli(&["restore", "--from", &path("whole.tar"), "--data-dir", into]);
+    assert!(
+        restore.status.success() && restore.stderr.is_empty(),
+        "{restore:?}"
+    );
+    let second = Server::restart_keyed(restored);
+    let drift = acme.at(&second).post(
+        "/v1/deployments/cdnow-repurchase/drift",
+        "text/csv",
+        &cdnow("later_months.csv"),
+    );
+    assert_eq!(drift.body["status"], "drifted", "{drift:?}");
+    drop(second);
+
+    let data = server.stop();
+    let digest = caisson_store::Digest::of(&cdnow("model.onnx")).hex();
+    let blob = walk(&data.path().join("blobs"))
+        .into_iter()
+        .find(|file| file.to_string_lossy().ends_with(&digest))
+        .unwrap();
+    std::fs::remove_file(blob).unwrap();
+    let server = Server::restart_keyed(data);
+    let backup = operator
+        .at(&server)
+        .cli(&["backup", "--out", &path("damaged.tar")]);
+    let said = String::from_utf8_lossy(&backup.stderr);
+    assert_eq!(backup.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("1 damaged or missing blobs") && said.contains(&digest),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,23 +1,10 @@
 //! Windows of live answers: what monitors say of them, statistics, and what survives.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Keyed, Server, cdnow, one_column, plugin};
-
-const SOON: Duration = Duration::from_secs(60);
-
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < SOON, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
+use crate::harness::{Keyed, Server, cdnow, eventually, one_column, plugin};
 
 /// The windows of a monitor, oldest first, once there are this many.
 fn windows(client: &Keyed, name: &str, of: &str, count: usize) -> Vec<Value> {

@@ -106,6 +106,9 @@ pub enum Reason {
     Suspended,
 }
 
+/// The default policy that keeps tenants from what concerns the whole server.
+const SERVER_WIDE: &str = "server-wide";
+
 impl Refusal {
     /// Stable and machine-readable.
     pub fn code(&self) -> &'static str {
@@ -121,6 +124,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` is not permitted: ", self.permission)?;
         match &self.reason {
+            Reason::Forbidden { policy } if policy == SERVER_WIDE => {
+                f.write_str("only operators may, with a key of the tenant `system`")
+            }
             Reason::Forbidden { policy } => write!(f, "the policy `{policy}` forbids it"),
             Reason::OtherDeployment { only } => {
                 write!(f, "this key is only for the deployments {}", only.join(", "))

@@ -6,6 +6,7 @@
 //! 2^256 equally likely ones there is nothing to guess, so a fast hash gives away just as little, and
 //! a request doesn't wait 50 ms for it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -123,6 +124,14 @@ impl SecretHash {
     }
 }
 
+/// A name without the secret, if somebody gave a whole key for it: for what is written down.
+pub fn without_secret(name: &str) -> Cow<'_, str> {
+    match name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')) {
+        Some((id, _)) => Cow::Owned(format!("{PREFIX}{id}_…")),
+        None => Cow::Borrowed(name),
+    }
+}
+
 /// Characters of the alphabet, each as likely as any other.
 fn random_text(chars: usize) -> Result<String, AccessError> {
     // 248 is the largest multiple of 62 in a byte: what is above would favour the first letters.
@@ -155,6 +164,16 @@ mod tests {
         }
         let key = KeyText::generate().unwrap();
         assert!(!format!("{key:?}").contains(key.expose().get(4..16).unwrap()));
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_name_loses_its_secret() {
+        let key = KeyText::generate().unwrap();
+        let id = &key.expose()[..16];
+        assert_eq!(without_secret(key.expose()), format!("{id}_…"));
+        for name in ["churn", "csn_", "csn_abc", "xcsn_a_b", ""] {
+            assert_eq!(without_secret(name), name);
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub use action::{Action, Kind, Resource};
 pub use authorize::{Decision, Reason, Refusal};
 pub use error::{AccessError, AuthError};
 pub use first_start::FirstAdmin;
-pub use key_text::KeyText;
+pub use key_text::{KeyText, without_secret};
 pub use keys::{KeyRecord, NewKey};
 pub use policies::PolicyRecord;
 pub use policy_text::{PolicyError, PolicyIssue};

@@ -27,12 +27,12 @@ pub(crate) fn findings(evidence: &Evidence) -> Vec<Finding> {
     found
 }
 
-/// The latest change in the time before something became worse.
-fn culprit(evidence: &Evidence, since: Timestamp) -> Option<&Event> {
+/// The latest change in the time before something became worse. Of kinds that can make it so.
+fn culprit(evidence: &Evidence, since: Timestamp, can: fn(EventKind) -> bool) -> Option<&Event> {
     evidence
         .events
         .iter()
-        .filter(|event| event.kind.is_change())
+        .filter(|event| can(event.kind))
         .filter(|event| {
             let before = since.duration_since(event.at).as_secs_f64();
             (-AFTER_SECONDS..=BEFORE_SECONDS).contains(&before)
@@ -61,7 +61,7 @@ fn slower(evidence: &Evidence) -> Option<Finding> {
     if now < then * SLOWER || now - then < SLOWER_MS_MIN {
         return None;
     }
-    let cause = culprit(evidence, began(evidence, recent));
+    let cause = culprit(evidence, began(evidence, recent), EventKind::is_change);
     let sentence = match cause {
         Some(event) => format!(
             "Requests became slower, p95 {} after {}, around the time of: {}.",
@@ -91,7 +91,7 @@ fn failing_more(evidence: &Evidence) -> Option<Finding> {
     if now - then < FAILING_MORE {
         return None;
     }
-    let cause = culprit(evidence, began(evidence, recent));
+    let cause = culprit(evidence, began(evidence, recent), EventKind::changes_answers);
     let sentence = match cause {
         Some(event) => format!(
             "{} of the requests fail, {} before, around the time of: {}.",
@@ -125,7 +125,7 @@ fn wrong_since(evidence: &Evidence) -> Option<Finding> {
         .filter(|one| one.is_worse == Some(true))
         .filter_map(|one| one.since);
     let since = drift.chain(worse).min()?;
-    let event = culprit(evidence, since)?;
+    let event = culprit(evidence, since, EventKind::changes_answers)?;
     let sentence = format!(
         "Answers are in doubt since {since}, {}: {}.",
         match since.duration_since(event.at).as_secs_f64() {

@@ -61,6 +61,8 @@ pub struct Finding {
 pub enum EventKind {
     /// A revision went live.
     Deploy,
+    /// A revision went live that answers as the one before: only what watches the answers differs.
+    Watch,
     /// An earlier revision went live again.
     Rollback,
     /// An alias of the model was moved.
@@ -80,6 +82,11 @@ pub enum EventKind {
 impl EventKind {
     /// Was it somebody's doing?
     pub fn is_change(self) -> bool {
+        self.changes_answers() || self == Self::Watch
+    }
+
+    /// Was it somebody's doing, and can answers be other ones since?
+    pub fn changes_answers(self) -> bool {
         matches!(self, Self::Deploy | Self::Rollback | Self::Alias)
     }
 }

@@ -234,6 +234,17 @@ impl Quality {
     }
 }
 
+/// Why a change that looks large is no drift; nothing where it is one, or is small.
+fn why_no_drift(status: Status, shift: &Shift, threshold: f64) -> String {
+    match status {
+        Status::Stable if shift.change.abs() > threshold => {
+            format!("; large, but chance would do as much (p = {:.2})", shift.p_value)
+        }
+        Status::InsufficientData => format!("; {} rows are too few to tell", shift.rows),
+        _ => String::new(),
+    }
+}
+
 impl Method {
     fn verdicts<'a>(
         self,
@@ -270,7 +281,7 @@ impl Method {
                     reference_missing_rate: rate(a, n),
                     current_missing_rate: rate(b, m),
                     status,
-                    detail: (self.say)(&shift),
+                    detail: (self.say)(&shift) + &why_no_drift(status, &shift, self.limit.threshold),
                 }
             };
         shifts.into_iter().zip(corrected).map(verdict).collect()

@@ -1,6 +1,8 @@
 //! What is said of a window that closed: by a monitor, and in numbers. This is what is kept, answered and
 //! compared with alert rules.
 
+use std::cmp::Ordering;
+
 use caisson_quality::hysteresis::{AlarmSpec, Change, Hysteresis, Outcome};
 use caisson_quality::window::{Clock, Segment};
 use jiff::Timestamp;
@@ -78,6 +80,21 @@ pub struct FeatureVerdict {
     pub status: Status,
     /// One sentence for a person.
     pub detail: String,
+}
+
+impl FeatureVerdict {
+    /// The worse one first: by status, what is of all columns together before what is of one, then by how
+    /// many times over its threshold the statistic is.
+    pub fn worse_first(&self, other: &Self) -> Ordering {
+        let excess = |verdict: &Self| match (verdict.statistic, verdict.threshold) {
+            (Some(statistic), Some(threshold)) if threshold > 0.0 => statistic.abs() / threshold,
+            (Some(statistic), _) => statistic.abs(),
+            (None, _) => 0.0,
+        };
+        (other.status.rank().cmp(&self.status.rank()))
+            .then_with(|| (other.feature == "*").cmp(&(self.feature == "*")))
+            .then_with(|| excess(other).total_cmp(&excess(self)))
+    }
 }
 
 /// A part of the traffic.

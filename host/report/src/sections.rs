@@ -304,9 +304,11 @@ fn timeline(page: &mut Page, events: &[Event]) {
     page.markup("<ol class=\"timeline\">\n");
     for event in events {
         page.markup(match event.kind {
-            EventKind::Deploy | EventKind::Rollback | EventKind::Alias | EventKind::Model => {
-                "<li class=\"change\">"
-            }
+            EventKind::Deploy
+            | EventKind::Watch
+            | EventKind::Rollback
+            | EventKind::Alias
+            | EventKind::Model => "<li class=\"change\">",
             EventKind::AlertFiring => "<li class=\"bad\">",
             EventKind::AlertResolved => "<li class=\"good\">",
             EventKind::Drift | EventKind::Performance => "<li class=\"warning\">",

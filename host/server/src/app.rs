@@ -3,6 +3,7 @@
 //! port is bound.
 
 use std::num::NonZero;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -103,6 +104,7 @@ impl App {
             }
         })
         .await??;
+        warn_of_readers(&data_dir);
         let uploads = data_dir.join("uploads");
         prepare_uploads(&uploads)?;
         let sandbox = Sandbox::new(SandboxConfig {
@@ -374,6 +376,18 @@ async fn first_key(access: &Access, dev: bool) -> anyhow::Result<Option<Arc<Prin
         Ok(None)
     })
     .await?
+}
+
+/// A new data folder is its user's alone. One that is there stays as somebody made it, and may have reasons.
+fn warn_of_readers(data_dir: &Path) {
+    let mode = std::fs::metadata(data_dir).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o007 != 0 {
+        tracing::warn!(
+            "{} can be read or changed by every user of this machine (mode {:03o}); `chmod 700 {0}` ends that",
+            data_dir.display(),
+            mode & 0o777,
+        );
+    }
 }
 
 /// An empty folder for uploads: what a crash left in it belongs to no one.

@@ -12,7 +12,7 @@ use caisson_registry::TenantId;
 use caisson_serving::Revision;
 use caisson_truth::{Evaluation, GroundTruthSpec, Job, PerformanceSpec, Reference, TruthError};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 
@@ -162,11 +162,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Start it.
-    pub(crate) fn start(app: &Arc<App>, interval: Duration) -> Self {
+    /// Start it. It looks for the first time once all deployments are `loaded`.
+    pub(crate) fn start(app: &Arc<App>, interval: Duration, loaded: oneshot::Receiver<()>) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let app = Arc::clone(app);
         let task = tokio::spawn(async move {
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                _ = loaded => {}
+            }
             let mut turns = tokio::time::interval(interval);
             turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {

@@ -290,6 +290,7 @@ impl Serving {
         let (live, target) = self
             .parts
             .blocking(move || {
+                deployments.latest_number(&owner, &wanted)?;
                 let live = deployments.live_number(&owner, &wanted)?;
                 let number = to.or(live.and_then(|live| live.checked_sub(1)).filter(|&n| n > 0));
                 let target = number.map(|number| deployments.revision(&owner, &wanted, number));
@@ -299,7 +300,7 @@ impl Serving {
         let Some(target) = target else {
             let why = match live {
                 Some(_) => "its live revision is the first",
-                None => "it has no live revision; name the number of one",
+                None => "it was deleted; name the number of a revision",
             };
             return Err(ServingError::new(
                 Kind::NotFound,

@@ -36,6 +36,7 @@
 //!
 //! Unknown keys are errors everywhere: a misspelt limit must not be a limit that isn't there.
 
+mod explain;
 mod monitor;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +60,9 @@ pub(crate) const STAGES_MAX: usize = 32;
 pub(crate) const MONITORS_MAX: usize = 64;
 /// Characters in a deployment's or monitor's name; names are path segments and metric labels.
 pub const NAME_MAX: usize = 63;
+
+/// No deployment's name: a path of the Open Inference Protocol stands where its own would.
+const TAKEN: &str = "stats";
 
 /// One deployment, as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -316,9 +320,9 @@ impl DeploymentSpec {
     /// Syntax, unknown or missing keys, wrong types, with line and column; then [`Self::check`].
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         // YAML 1.2's scalars: `no` is text, and `false` is no text unless it is quoted.
-        let options = serde_saphyr::options! { strict_booleans: true, no_schema: true };
-        let spec: Self =
-            serde_saphyr::from_str_with_options(text, options).map_err(|e| SpecError(e.to_string()))?;
+        let options = serde_saphyr::options! { strict_booleans: true, no_schema: true, with_snippet: false };
+        let spec: Self = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|e| SpecError(explain::explained(&e.to_string())))?;
         spec.check()?;
         Ok(spec)
     }
@@ -331,6 +335,11 @@ impl DeploymentSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         let fail = |message: String| Err(SpecError(message));
         check_name("name", &self.name)?;
+        if self.name == TAKEN {
+            return fail(format!(
+                "name: `/v2/models/{TAKEN}` gives the statistics of all deployments; choose another name"
+            ));
+        }
         for (what, list) in [
             ("validators", &self.validators),
             ("transforms", &self.transforms),
@@ -487,7 +496,15 @@ mod tests {
 
     #[test]
     fn names_that_are_paths_are_refused() {
-        for name in ["../x", "", "Churn", "a b", "x-", &"a".repeat(NAME_MAX + 1)] {
+        for name in [
+            "../x",
+            "",
+            "Churn",
+            "a b",
+            "x-",
+            "stats",
+            &"a".repeat(NAME_MAX + 1),
+        ] {
             let text = format!(
                 "name: {}\ninput: [{{name: x, type: fp32}}]\n",
                 serde_json::json!(name)

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-pub use backup::{BackupReport, LeftOut, restore_from};
+pub use backup::{BackupReport, LeftOut, check_backup, restore_from};
 pub use blobs::{BlobBackend, BlobInfo, BlobWriter, Blobs, Credentials, SweepReport, UrlOptions};
 pub use digest::{DIGEST_BYTES, Digest, InvalidDigest};
 pub use error::StoreError;
@@ -230,9 +230,49 @@ fn digests_in(bytes: &[u8]) -> impl Iterator<Item = Digest> {
         .filter_map(|window| Digest::from_hex(window.get(PREFIX.len()..)?))
 }
 
+/// Fields of records that hold what people wrote. A digest there names nothing of the store's.
+const TEXT_FIELDS: [&str; 6] = ["tags", "labels", "description", "message", "why", "reason"];
+
+/// The digests by which a record refers to blobs: whole values, not what stands in somebody's text. (A
+/// sweep keeps whatever is mentioned anywhere: one blob too many costs less than one too few.)
+fn references_in(value: &[u8]) -> Vec<Digest> {
+    fn walk(value: &serde_json::Value, found: &mut Vec<Digest>) {
+        match value {
+            serde_json::Value::String(text) => found.extend(text.parse::<Digest>()),
+            serde_json::Value::Array(list) => list.iter().for_each(|value| walk(value, found)),
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    found.extend(name.parse::<Digest>());
+                    if !TEXT_FIELDS.contains(&name.as_str()) {
+                        walk(value, found);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    match serde_json::from_slice(value) {
+        Ok(value) => walk(&value, &mut found),
+        Err(_) => found.extend(digests_in(value)),
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_people_write_refers_to_no_blob() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let text = format!(
+            "{{\"blob\":\"{a}\",\"tags\":{{\"data\":\"{b}\"}},\"note\":\"trained on {b}\",\"message\":\"{b}\"}}"
+        );
+        assert_eq!(references_in(text.as_bytes()), [a]);
+        assert_eq!(references_in(format!("[{{\"{b}\":1}}]").as_bytes()), [b]);
+        assert_eq!(references_in(b.to_string().as_bytes()), [b]);
+    }
 
     #[test]
     fn digests_are_found_wherever_they_stand() {

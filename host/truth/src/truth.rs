@@ -68,7 +68,8 @@ pub(crate) struct Deployment {
     version: AtomicU64,
     /// Read while labels are read, written while files of them are put together.
     reading: RwLock<()>,
-    counts: Mutex<LabelCounts>,
+    /// None until they were evaluated.
+    counts: Mutex<Option<LabelCounts>>,
 }
 
 impl Deployment {
@@ -117,7 +118,7 @@ impl Deployment {
     }
 
     pub(crate) fn set_counts(&self, counts: LabelCounts) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = Some(counts);
     }
 }
 
@@ -233,8 +234,8 @@ impl Truth {
     }
 
     /// Bytes of a deployment's labels and windows, and its labels by what became of them, as of the last
-    /// evaluation.
-    pub fn status(&self, tenant: &str, deployment: &str) -> (u64, LabelCounts) {
+    /// evaluation since the start; none before the first.
+    pub fn status(&self, tenant: &str, deployment: &str) -> (u64, Option<LabelCounts>) {
         let of = self.0.deployments.of(tenant, deployment);
         let counts = of.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (of.bytes(), counts)

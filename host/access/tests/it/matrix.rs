@@ -113,7 +113,7 @@ fn nobody_may_anything_in_another_tenant() {
         let who = f.role(&acme, role);
         for &action in Action::ALL {
             let refused = f.refused(&who, action, &other, "churn");
-            let why = ["belongs to another tenant", "`server-wide` forbids it"];
+            let why = ["belongs to another tenant", "only operators may"];
             assert!(why.iter().any(|why| refused.contains(why)), "{refused}");
             f.refused(&who, action, &id("system"), "churn");
             let std_reading = matches!(action, Action::PluginList | Action::PluginRead);
@@ -145,7 +145,7 @@ fn a_refusal_says_which_role_would_do() {
     );
     assert_eq!(
         f.refused(&viewer, Action::QuotaUpdate, &acme, "acme"),
-        "`quota:acme:update` is not permitted: the policy `server-wide` forbids it"
+        "`quota:acme:update` is not permitted: only operators may, with a key of the tenant `system`"
     );
     let name = "x".repeat(129);
     assert!(

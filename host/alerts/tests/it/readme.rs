@@ -29,9 +29,9 @@ fn the_rules_are_taken() {
 
 #[test]
 fn the_receivers_are_taken() {
-    let receivers: Vec<ReceiverSpec> = serde_saphyr::from_str(blocks("yaml")[1]).unwrap();
     let fixture = Fixture::new();
-    for receiver in receivers {
+    for document in blocks("yaml")[1].split("---\n") {
+        let receiver: ReceiverSpec = serde_saphyr::from_str(document).unwrap();
         fixture.alerts.put_receiver("acme", receiver).unwrap();
     }
     assert_eq!(fixture.alerts.receivers("acme").len(), 4);

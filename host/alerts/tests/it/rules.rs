@@ -24,7 +24,7 @@ rules:
     no_data: fire
     no_data_after: 1d
   - {name: drift, metric: "drift{check=ks}", operator: ">", threshold: 0.1, severity: warning}
-  - {name: slow, metric: p95_ms, operator: ">", threshold: 1000, severity: warning}
+  - {name: slow, metric: latency_p95_ms, operator: ">", threshold: 1000, severity: warning}
   - {name: failing, metric: error_rate, operator: ">", threshold: 5e-2, severity: critical}
   - {name: missing, metric: "missing_rate{column=age}", operator: ">=", threshold: 0.2, severity: info}
 "#;

@@ -20,7 +20,7 @@ pub(crate) fn catalogue() -> Catalogue {
     Catalogue::new([
         Metric::new("accuracy", "accuracy", Kind::Performance, Unit::Ratio),
         Metric::new(
-            "p95_ms",
+            "latency_p95_ms",
             "95th percentile of latency",
             Kind::Latency,
             Unit::Milliseconds,
@@ -29,6 +29,7 @@ pub(crate) fn catalogue() -> Catalogue {
         Metric::new("drift", "drift", Kind::Drift, Unit::Ratio)
             .with_param("check")
             .with_param("column"),
+        Metric::new("drift_score", "largest drift statistic", Kind::Drift, Unit::Ratio).with_param("monitor"),
         Metric::new("missing_rate", "missing values", Kind::DataQuality, Unit::Ratio).with_param("column"),
     ])
 }

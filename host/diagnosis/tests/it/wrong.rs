@@ -186,6 +186,9 @@ fn a_change_just_before_is_named_and_one_long_ago_is_not() {
         "{change:?}"
     );
     assert!(change.next_step.contains("alias back"), "{change:?}");
+    // Who adds a monitor is not to blame for what it finds.
+    evidence.events = vec![event(10, EventKind::Watch, "revision 9 went live")];
+    none(&diagnose(&evidence), "after-a-change");
     evidence.events = vec![event(60 * 24, EventKind::Deploy, "revision 2 went live")];
     none(&diagnose(&evidence), "after-a-change");
     // Drift has a beginning too.

@@ -1,6 +1,5 @@
 //! A window that closed is judged: its statistics at once, its monitors by the checks.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use super::{Alarm, Links, SAVE_AFTER_CLOSE, Track};
 use crate::checks::{Done, Found, Item, Reference};
 use crate::history::Told;
 use crate::plan::{UNCHECKED_MAX, UNJUDGED_MAX};
-use crate::report::{AlarmState, DriftWindow, SegmentName, Status, moment};
+use crate::report::{AlarmState, DriftWindow, FeatureVerdict, SegmentName, Status, moment};
 use crate::spec::AgainstSpec;
 use crate::stream::Closed;
 
@@ -215,7 +214,7 @@ impl Track {
             .map(|score| score.clamp(-SCORE_MAX, SCORE_MAX))
             .reduce(f64::max);
         // Worst first, so that what doesn't fit a record is what matters least. Stable: the check's order.
-        features.sort_by_key(|feature| Reverse(feature.status.rank()));
+        features.sort_by(FeatureVerdict::worse_first);
         let key = (monitor.name.clone(), segment.clone());
         let alarm = match self.alarms.remove(&key) {
             Some(alarm) if alarm.identity == monitor.identity => Some(alarm.state),

@@ -174,6 +174,18 @@ impl DeploymentStore {
         Ok(self.pointer(tenant, name)?.and_then(|stored| stored.record.live))
     }
 
+    /// The number of the latest revision, live or not, of a deployment that may have been deleted.
+    ///
+    /// # Errors
+    ///
+    /// There never was one of that name; the store.
+    pub fn latest_number(&self, tenant: &TenantId, name: &str) -> Result<u64, RegistryError> {
+        match self.pointer(tenant, name)? {
+            Some(stored) => Ok(stored.record.latest),
+            None => Err(not_found(name)),
+        }
+    }
+
     /// Up to `limit` revisions of one deployment, deleted or not, before number `before` (`None`:
     /// from the latest), the later ones first; none if there is no such deployment.
     ///
@@ -342,8 +354,17 @@ impl DeploymentStore {
         if names::check("deployment", name).is_err() {
             return Err(not_found(name));
         }
-        records::get(self.store.metadata(), &revision_key(tenant, name, number))?
-            .ok_or_else(|| not_found(&format!("{name} revision {number}")))
+        if let Some(stored) = records::get(self.store.metadata(), &revision_key(tenant, name, number))? {
+            return Ok(stored);
+        }
+        Err(RegistryError::NotFound {
+            what: "revision",
+            name: number.to_string(),
+            hint: match self.latest_number(tenant, name)? {
+                1 => format!(" of `{}`: it has revision 1 alone", names::shown(name)),
+                latest => format!(" of `{}`: it has revisions 1 to {latest}", names::shown(name)),
+            },
+        })
     }
 
     fn pointers(&self, tenant: &TenantId) -> Result<Vec<Pointer>, RegistryError> {

@@ -207,7 +207,7 @@ fn print_alerts(answer: &Value) {
                 output::cell(alert, "state"),
                 output::cell(alert, "rule"),
                 output::cell(alert, "severity"),
-                output::cell(alert, "since"),
+                output::time(alert, "since"),
                 (if silenced { "yes" } else { "-" }).to_owned(),
                 output::cell(alert, "reason"),
             ]
@@ -238,7 +238,7 @@ fn silence(command: SilenceCommand) -> anyhow::Result<()> {
                 |answer| println!("{}", output::cell(answer, "id")),
             )?;
             if !remote.json {
-                eprintln!("silent until {}", output::cell(&made, "until"));
+                eprintln!("silent until {}", output::time(&made, "until"));
             }
         }
         SilenceCommand::List { remote } => {
@@ -255,7 +255,7 @@ fn silence(command: SilenceCommand) -> anyhow::Result<()> {
         }
         SilenceCommand::End { id, remote } => {
             let path = format!("/v1/silences/{}", segment(&id));
-            let print = |answer: &Value| println!("ended at {}", output::cell(answer, "until"));
+            let print = |answer: &Value| println!("ended at {}", output::time(answer, "until"));
             ask(&remote, |client| client.delete(&path), print)?;
         }
     }

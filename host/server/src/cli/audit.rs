@@ -1,6 +1,5 @@
 //! `caisson audit …`: who did what, and is the log what was written?
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,8 +17,6 @@ use crate::app::AUDIT_DIR;
 
 /// Between two questions for what is new: a person who watches doesn't notice, nor does the server.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(2);
-
-const OUT: &str = "standard output";
 
 /// Read and check the audit log.
 #[derive(Debug, Subcommand)]
@@ -201,21 +198,16 @@ fn tail_and_follow(client: &Client, mut query: Query<'_>, lines: u64) -> anyhow:
                 query.from.as_deref().unwrap_or_default()
             );
         }
-        // No `println`, which would panic when whoever reads this has seen enough.
-        let mut out = std::io::stdout().lock();
         for record in new {
-            if client.json {
-                writeln!(out, "{record}").context(OUT)?;
-            } else {
-                writeln!(out, "{}", line(record)).context(OUT)?;
+            match client.json {
+                true => println!("{record}"),
+                false => println!("{}", line(record)),
             }
             last = record.get("seq").and_then(Value::as_u64).or(last);
             if let Some(time) = record.get("time").and_then(Value::as_str) {
                 query.from = Some(time.to_owned());
             }
         }
-        out.flush().context(OUT)?;
-        drop(out);
         count = most;
         std::thread::sleep(FOLLOW_INTERVAL);
     }

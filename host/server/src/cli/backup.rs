@@ -1,7 +1,7 @@
 //! `caisson backup` and `caisson restore`.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,13 +14,14 @@ use ureq::http::Method;
 use crate::config::{ServerFlags, Settings};
 
 use super::client::Client;
-use super::{Remote, download, output};
+use super::download::{self, NewFile};
+use super::{Remote, output};
 
 /// Bytes read of a backup at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Write a backup of a running server: all tenants with their keys' hashes, plugins, models and
-/// deployments, as they are at one moment.
+/// deployments, as they are at one moment. Exits 2 where something was damaged, and so left out.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   caisson backup --out caisson-2026-01-02.tar
@@ -72,18 +73,78 @@ pub(crate) struct RestoreArgs {
     json: bool,
 }
 
-pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.remote)?;
-    if args.out.as_os_str() == "-" {
-        return download::to_stdout(&client, Method::POST, "/v1/backup");
+    let report = match args.out.as_os_str() == "-" {
+        true => fetch(&client, io::stdout().lock())?,
+        false => {
+            let mut file = NewFile::at(&args.out)?;
+            let report = fetch(&client, &mut file)?;
+            file.keep()?;
+            let bytes = std::fs::metadata(&args.out).map_or(0, |metadata| metadata.len());
+            if client.json {
+                let written = json!({"file": args.out, "bytes": bytes, "contents": report_body(&report)});
+                output::json(&written);
+            } else {
+                println!("{} ({bytes} bytes)", args.out.display());
+            }
+            report
+        }
+    };
+    if !client.json {
+        tell_left_out(&report, "are not in the backup");
     }
-    let bytes = download::to_file(&client, Method::POST, "/v1/backup", &args.out)?;
-    if client.json {
-        output::json(&json!({"file": args.out, "bytes": bytes}));
-    } else {
-        println!("{} ({bytes} bytes)", args.out.display());
+    Ok(code(&report))
+}
+
+/// A backup of the server, checked while it is written.
+fn fetch(client: &Client, to: impl Write) -> anyhow::Result<BackupReport> {
+    let bar = download::bar(None);
+    let answer = client.stream(Method::POST, "/v1/backup")?;
+    let mut tee = Tee {
+        from: BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(answer)),
+        to: BufWriter::with_capacity(BUFFER_BYTES, to),
+    };
+    let report =
+        caisson_store::check_backup(&mut tee).context("the backup broke off, or what it goes to did")?;
+    // The padding at the end.
+    io::copy(&mut tee, &mut io::sink()).context("the backup broke off")?;
+    tee.to.flush().context("writing the backup")?;
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+/// Hands on what is read of it.
+struct Tee<R, W> {
+    from: R,
+    to: W,
+}
+
+impl<R: Read, W: Write> Read for Tee<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.to
+            .write_all(buffer.get(..count).unwrap_or_default())
+            .inspect_err(output::end_if_closed)?;
+        Ok(count)
     }
-    Ok(())
+}
+
+fn code(report: &BackupReport) -> ExitCode {
+    match report.left_out_total {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}
+
+fn tell_left_out(report: &BackupReport, what: &str) {
+    if report.left_out_total == 0 {
+        return;
+    }
+    eprintln!("{} damaged or missing blobs {what}:", report.left_out_total);
+    for left_out in &report.left_out {
+        eprintln!("  {}: {}", left_out.digest, output::one_line(&left_out.reason));
+    }
 }
 
 pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
@@ -91,13 +152,9 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::gather(flags)?;
     let data_dir = settings.data_dir.as_path();
     let report = read(&args.from, data_dir, &settings.store())?;
-    let code = match report.left_out_total {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::from(2),
-    };
     if args.json {
         output::json(&report_body(&report));
-        return Ok(code);
+        return Ok(code(&report));
     }
     println!(
         "{}: {} records, {} blobs of {} bytes",
@@ -106,16 +163,8 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         report.blobs,
         report.blob_bytes
     );
-    if report.left_out_total > 0 {
-        eprintln!(
-            "{} blobs were damaged or missing when the backup was made, and still are:",
-            report.left_out_total
-        );
-        for left_out in &report.left_out {
-            eprintln!("  {}: {}", left_out.digest, output::one_line(&left_out.reason));
-        }
-    }
-    Ok(code)
+    tell_left_out(&report, "are not in the backup, and so not here");
+    Ok(code(&report))
 }
 
 fn read(from: &Path, data_dir: &Path, options: &Options) -> anyhow::Result<BackupReport> {

@@ -15,6 +15,7 @@ use ureq::http::request::Builder;
 use ureq::http::{Method, Request, StatusCode};
 
 use super::Remote;
+use super::waiting::Waiting;
 
 /// Longest answer that is read. Predictions for the largest body a server takes stay below it.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -198,6 +199,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<Body<'_>>,
     ) -> anyhow::Result<Value> {
+        let _waiting = Waiting::on(&self.base);
         self.answer(self.send(method, path, headers, body, false)?)
     }
 
@@ -376,9 +378,17 @@ pub(crate) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
+/// A file as messages name it.
+pub(crate) fn shown(path: &Path) -> String {
+    match path.as_os_str() == "-" {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
 /// Read a text that the command line names; `-` is standard input.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
-    String::from_utf8(read_file(path)?).map_err(|_| anyhow!("{} is no text in UTF-8", path.display()))
+    String::from_utf8(read_file(path)?).map_err(|_| anyhow!("{} is no text in UTF-8", shown(path)))
 }
 
 /// A path segment, percent-encoded, so that a name can't become another route.

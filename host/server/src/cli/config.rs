@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::output;
-use crate::config::file::{self, Problem};
+use crate::config::file::{self, Problem, Read};
 use crate::config::{Fault, ServerFlags, Settings};
 
 /// Check a configuration.
@@ -44,22 +44,23 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
 
 /// What a file says wrongly, and what of it doesn't go together.
 fn problems(path: &Path) -> Vec<Problem> {
-    let (text, file) = match file::read(path) {
-        Ok(read) => read,
-        Err(problems) => return problems,
-    };
+    let Read {
+        text,
+        file,
+        mut problems,
+    } = file::read(path);
     let faults = Settings::of_file(file).faults().into_iter();
-    faults
-        .map(|Fault { key, message }| {
-            let (line, column) = file::place_of(&text, &key).unwrap_or_default();
-            Problem {
-                file: path.to_owned(),
-                line,
-                column,
-                message: format!("{key}: {message}"),
-            }
-        })
-        .collect()
+    problems.extend(faults.map(|Fault { key, message }| {
+        let (line, column) = file::place_of(&text, &key).unwrap_or_default();
+        Problem {
+            file: path.to_owned(),
+            line,
+            column,
+            message: format!("{key}: {message}"),
+        }
+    }));
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems
 }
 
 fn check(path: &Path, as_json: bool) -> ExitCode {

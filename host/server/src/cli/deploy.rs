@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -87,7 +88,9 @@ pub(crate) fn run(args: &DeployArgs) -> anyhow::Result<()> {
         ("dry_run", args.dry_run.then_some("true")),
         ("message", args.message.as_deref()),
     ]);
-    let answer = client.post(&format!("/v1/deployments{query}"), "application/yaml", &text)?;
+    let answer = client
+        .post(&format!("/v1/deployments{query}"), "application/yaml", &text)
+        .with_context(|| client::shown(&args.file))?;
     if client.json {
         output::json(&answer);
         return Ok(());

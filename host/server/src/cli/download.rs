@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::Method;
 
 use super::client::Client;
+use super::output;
 
 /// Between two drawings of a bar that nothing else moves.
 const TICK: std::time::Duration = std::time::Duration::from_millis(200);
@@ -19,7 +20,9 @@ const TICK: std::time::Duration = std::time::Duration::from_millis(200);
 pub(crate) fn to_stdout(client: &Client, method: Method, path: &str) -> anyhow::Result<()> {
     let mut answer = client.stream(method, path)?;
     let mut out = io::stdout().lock();
-    io::copy(&mut answer, &mut out).context("the answer broke off")?;
+    io::copy(&mut answer, &mut out)
+        .inspect_err(output::end_if_closed)
+        .context("the answer broke off")?;
     out.flush().context("standard output")
 }
 

@@ -129,7 +129,7 @@ fn row(revision: &Value) -> Vec<String> {
     vec![
         output::cell(revision, "number"),
         if live { "live".to_owned() } else { String::new() },
-        output::cell(revision, "created_at"),
+        output::time(revision, "created_at"),
         output::cell(revision, "author"),
         how,
         output::cell(revision, "message"),

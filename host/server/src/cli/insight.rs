@@ -47,7 +47,7 @@ pub(crate) fn diagnose(args: &DiagnoseArgs) -> anyhow::Result<()> {
         "{}, revision {}, {}",
         output::cell(&answer, "deployment"),
         output::cell(&answer, "revision"),
-        output::cell(&answer, "at")
+        output::time(&answer, "at")
     );
     for (question, title) in [("slow", "WHY IS IT SLOW?"), ("wrong", "WHY IS IT WRONG?")] {
         println!("\n{title}\n  {}", output::cell(&answer, question));
@@ -61,7 +61,7 @@ pub(crate) fn diagnose(args: &DiagnoseArgs) -> anyhow::Result<()> {
         .map(|event| {
             let by = optional(event, "by").map_or_else(String::new, |by| format!("by {by}"));
             vec![
-                format!("  {}", output::cell(event, "at")),
+                format!("  {}", output::time(event, "at")),
                 output::cell(event, "kind"),
                 output::cell(event, "text"),
                 by,

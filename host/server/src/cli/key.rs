@@ -159,9 +159,9 @@ fn create(client: &Client, of: &OfTenant, new: &NewKey) -> anyhow::Result<()> {
     let key = answer.get("key").and_then(Value::as_str);
     println!("{}", key.context("the server's answer has no key")?);
     let record = answer.get("record").unwrap_or(&Value::Null);
-    let until = match record.get("expires_at").and_then(Value::as_str) {
-        Some(time) => format!("until {time}"),
-        None => "until it is revoked".to_owned(),
+    let until = match record.get("expires_at") {
+        Some(Value::String(_)) => format!("until {}", output::time(record, "expires_at")),
+        _ => "until it is revoked".to_owned(),
     };
     eprintln!(
         "the key {} of {} ({}), {until}; keep it now: nobody can show it again",

@@ -3,6 +3,17 @@
 //! Every command that talks to a server does it through the public HTTP API, so a script can do
 //! whatever the command does. `--json` prints the server's answer as it came.
 
+/// As the standard one, but a reader that has gone away ends the program quietly.
+macro_rules! println {
+    () => { $crate::cli::output::write(format_args!("\n")) };
+    ($($what:tt)*) => { $crate::cli::output::write(format_args!("{}\n", format_args!($($what)*))) };
+}
+
+/// Likewise.
+macro_rules! print {
+    ($($what:tt)*) => { $crate::cli::output::write(format_args!($($what)*)) };
+}
+
 mod alert;
 mod args;
 mod audit;
@@ -30,6 +41,7 @@ pub(crate) mod serve;
 mod signing;
 mod tenant;
 mod truth;
+mod waiting;
 mod windows;
 
 use clap::{Parser, Subcommand};
@@ -165,7 +177,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
         Command::Policy(command) => policy::run(command).map(done),
         Command::Alert(command) => alert::run(command),
         Command::Audit(command) => audit::run(command),
-        Command::Backup(args) => backup::run(&args).map(done),
+        Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Metrics(args) => {
             metrics::run(&args);

@@ -1,6 +1,30 @@
 //! Printing for people and for machines.
 
+use std::fmt;
+use std::io::{self, Write as _};
+
 use serde_json::Value;
+
+/// What a shell says of a program that a closed pipe ended: 128 and the signal's number.
+const PIPE_CLOSED: i32 = 141;
+
+/// Write to standard output. Nobody reads any more (`caisson metrics | head`): the program ends, as other
+/// programs do. Anything else that goes wrong is told, since whoever reads would take a part for the whole.
+pub(crate) fn write(what: fmt::Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_fmt(what).and_then(|()| out.flush()) {
+        end_if_closed(&error);
+        eprintln!("error: writing to standard output: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// End the program if this is the error of writing to who has stopped reading.
+pub(crate) fn end_if_closed(error: &io::Error) {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(PIPE_CLOSED);
+    }
+}
 
 /// Print the server's answer as JSON, one document on standard output.
 pub(crate) fn json(value: &Value) {
@@ -16,7 +40,13 @@ pub(crate) fn list<'a>(answer: &'a Value, key: &str) -> impl Iterator<Item = &'a
 pub(crate) fn table_of(answer: &Value, key: &str, columns: &[(&str, &str)]) {
     let header: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
     let rows: Vec<Vec<String>> = list(answer, key)
-        .map(|row| columns.iter().map(|(_, field)| cell(row, field)).collect())
+        .map(|row| {
+            let cell = |field| match is_time(field) {
+                true => time(row, field),
+                false => cell(row, field),
+            };
+            columns.iter().map(|(_, field)| cell(field)).collect()
+        })
         .collect();
     table(&header, &rows);
 }
@@ -59,7 +89,25 @@ pub(crate) fn cell(object: &Value, key: &str) -> String {
     match object.get(key) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => one_line(text),
+        Some(Value::Array(list)) if !list.is_empty() && list.iter().all(Value::is_string) => {
+            let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            one_line(&texts.join(", "))
+        }
         Some(other) => one_line(&other.to_string()),
+    }
+}
+
+/// Does a field of the API hold a moment?
+fn is_time(field: &str) -> bool {
+    field.ends_with("_at") || ["at", "until", "since"].contains(&field)
+}
+
+/// A moment, to the second: what people read, and `--from` takes.
+pub(crate) fn time(object: &Value, key: &str) -> String {
+    let moment = object.get(key).and_then(Value::as_str);
+    match moment.and_then(|text| text.parse::<jiff::Timestamp>().ok()) {
+        Some(moment) => moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        None => cell(object, key),
     }
 }
 
@@ -104,7 +152,17 @@ mod tests {
         let object = serde_json::json!({"a": "x\u{1b}[2J\ny", "b": ["\u{9b}2J"]});
         assert_eq!(cell(&object, "a"), "x\\u{1b}[2J\\ny");
         assert_eq!(text(&object, "a"), "x\\u{1b}[2J\ny");
-        assert_eq!(cell(&object, "b"), "[\"\\u{9b}2J\"]");
+        assert_eq!(cell(&object, "b"), "\\u{9b}2J");
+    }
+
+    #[test]
+    fn moments_are_told_to_the_second() {
+        let object = serde_json::json!({"at": "2026-01-02T03:04:05.999999Z", "until": "soon", "x": ["a", "b"], "y": []});
+        assert_eq!(time(&object, "at"), "2026-01-02T03:04:05Z");
+        assert_eq!(time(&object, "until"), "soon");
+        assert_eq!(time(&object, "expires_at"), "-");
+        assert_eq!(cell(&object, "x"), "a, b");
+        assert_eq!(cell(&object, "y"), "[]");
     }
 
     #[test]

@@ -284,7 +284,9 @@ fn push(args: &PushArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.remote)?;
     let namespace = query(&[("namespace", args.namespace.as_deref())]);
     let path = format!("/v1/plugins{namespace}");
-    let answer = client.post_with(&path, &headers, "application/wasm", &bytes)?;
+    let answer = client
+        .post_with(&path, &headers, "application/wasm", &bytes)
+        .with_context(|| client::shown(&args.path))?;
     if client.json {
         output::json(&answer);
     } else {

@@ -41,7 +41,10 @@ pub(crate) struct PredictArgs {
 #[command(after_help = "Examples:
   caisson drift churn                                # windows of live answers, the newest first
   caisson drift churn --monitor ks --segment DE
-  caisson drift churn --file this-month.csv          # these rows, against the baseline")]
+  caisson drift churn --file this-month.csv          # these rows, against the baseline
+  caisson drift churn --file this-month.csv --record # and this is what alerts look at from now on
+
+--file also takes .ndjson, .jsonl, .arrows and .parquet.")]
 pub(crate) struct DriftArgs {
     /// The deployment.
     name: String,
@@ -49,6 +52,9 @@ pub(crate) struct DriftArgs {
     windows: windows::DriftWindows,
     #[command(flatten)]
     rows: Rows,
+    /// Keep the answer as what monitors say now, for metrics and alerts. Without it, asking changes nothing.
+    #[arg(long, requires = "given")]
+    record: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -60,8 +66,7 @@ struct Rows {
     /// One row as a JSON object; may be given more than once.
     #[arg(long, value_name = "JSON")]
     row: Vec<String>,
-    /// Rows as CSV (`.csv`) or rows JSON; `-` reads JSON from standard input. For `drift` also `.ndjson`,
-    /// `.jsonl`, `.arrows` and `.parquet`.
+    /// Rows as CSV (`.csv`) or rows JSON; `-` reads JSON from standard input.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -130,8 +135,9 @@ pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<ExitCode> {
         return windows::drift(&client, &args.name, &args.windows);
     }
     let (form, body) = args.rows.body()?;
+    let query = client::query(&[("record", args.record.then_some("true"))]);
     let answer = client.post(
-        &format!("/v1/deployments/{}/drift", segment(&args.name)),
+        &format!("/v1/deployments/{}/drift{query}", segment(&args.name)),
         form.media_type(),
         &body,
     )?;

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::client::Client;
 use super::download::{self, NewFile};
+use super::output;
 use crate::http::Form;
 
 /// Bytes that are read from the input at once.
@@ -226,7 +227,7 @@ impl Output {
         }
         match &mut self.to {
             To::File(file) => file.write_all(chunk),
-            To::Stdout(stdout) => stdout.write_all(chunk),
+            To::Stdout(stdout) => stdout.write_all(chunk).inspect_err(output::end_if_closed),
         }
         .context("writing the answers")
     }

@@ -4,6 +4,7 @@
 //! Stopping takes three steps: the server turns unready and goes on serving for the drain time, so
 //! that load balancers notice; it stops accepting and finishes what is in flight; it exits.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use clap::Args;
 use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use crate::alerting::Alerting;
@@ -64,16 +66,23 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
                 Some(listener)
             }
         };
-        // On standard output and flushed, for whoever started us on port 0.
-        println!("{said}");
+        // On standard output, for whoever started us on port 0. A server needs no reader of it.
+        if let Err(error) = writeln!(std::io::stdout(), "{said}") {
+            tracing::warn!(%error, "standard output takes no line");
+        }
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "caisson is listening");
+        let (all_loaded, loaded) = oneshot::channel();
         let loading = tokio::spawn({
             let app = Arc::clone(&app);
-            async move { app.load_all().await }
+            async move {
+                app.load_all().await;
+                // Nobody listens any more in a server that stops.
+                let _ = all_loaded.send(());
+            }
         });
         let sweeping = tokio::spawn(Arc::clone(&app).sweep());
         let alerting = Alerting::start(&app, settings.alerts.interval);
-        let evaluating = performance::Worker::start(&app, settings.performance_interval);
+        let evaluating = performance::Worker::start(&app, settings.performance_interval, loaded);
         let context = http::Context::new(Arc::clone(&app));
         let message_bytes = settings.grpc_message_bytes;
         let grpc_router = grpc::router(&context, message_bytes)?;
@@ -165,6 +174,7 @@ fn start_logging(settings: &Settings) {
     let filter = EnvFilter::builder().parse_lossy(&settings.log_filter);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => builder.init(),

@@ -7,8 +7,10 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use caisson_access::Quotas;
+use caisson_registry::TenantId;
 use caisson_registry::signature::PublicKey;
 use clap::{Args, Subcommand};
+use indicatif::BinaryBytes;
 use serde_json::{Map, Value, json};
 
 use super::client::{self, Client, segment};
@@ -36,7 +38,7 @@ pub(crate) enum TenantCommand {
     )]
     Create {
         /// Its name in keys, paths and metrics: lower-case letters, digits and inner hyphens.
-        name: String,
+        name: TenantId,
         /// Its name for people.
         #[arg(long, value_name = "TEXT")]
         display_name: Option<String>,
@@ -358,17 +360,25 @@ fn print_part(client: &Client, answer: &Value, key: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// A value, and of bytes a number that people can read.
+fn amount(what: &str, value: &Value) -> String {
+    match value.as_u64().filter(|_| what.contains("bytes")) {
+        Some(bytes) => BinaryBytes(bytes).to_string(),
+        None => output::one_line(&value.to_string()),
+    }
+}
+
 fn print_fields(fields: &Map<String, Value>) {
     if fields.is_empty() {
         println!("  the server's defaults");
     }
     for (name, value) in fields {
         match value.as_object().filter(|inner| !inner.is_empty()) {
-            None => println!("  {name:24} {}", output::one_line(&value.to_string())),
+            None => println!("  {name:24} {}", amount(name, value)),
             Some(inner) => {
                 println!("  {name}");
                 for (name, value) in inner {
-                    println!("    {name:22} {}", output::one_line(&value.to_string()));
+                    println!("    {name:22} {}", amount(name, value));
                 }
             }
         }
@@ -377,9 +387,9 @@ fn print_fields(fields: &Map<String, Value>) {
 
 /// What is used beside what may be.
 fn usage_rows(answer: &Value) -> Vec<Vec<String>> {
-    let at = |pointer: &str| match answer.pointer(pointer) {
+    let at = |what: &str, pointer: &str| match answer.pointer(pointer) {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(value) => output::one_line(&value.to_string()),
+        Some(value) => amount(what, value),
     };
     [
         ("plugins", "/usage/plugins", None),
@@ -396,12 +406,17 @@ fn usage_rows(answer: &Value) -> Vec<Vec<String>> {
         ("memory bytes", "/memory_bytes", Some("memory_bytes")),
         ("CPU seconds", "/cpu_seconds", None),
         ("requests a second", "", Some("requests_per_second")),
+        ("changes a day", "", Some("changes_per_day")),
         ("CPU seconds a second", "", Some("cpu_seconds_per_second")),
         ("bytes of one upload", "", Some("upload_bytes")),
     ]
     .map(|(what, used, quota)| {
-        let used = if used.is_empty() { "-".to_owned() } else { at(used) };
-        let quota = quota.map_or_else(|| "-".to_owned(), |name| at(&format!("/quotas/{name}")));
+        let used = if used.is_empty() {
+            "-".to_owned()
+        } else {
+            at(what, used)
+        };
+        let quota = quota.map_or_else(|| "-".to_owned(), |name| at(what, &format!("/quotas/{name}")));
         vec![what.to_owned(), used, quota]
     })
     .to_vec()

@@ -237,8 +237,8 @@ fn print(answer: &Value) {
         .map(|(window, part)| {
             let span = window.get("window").unwrap_or(&Value::Null);
             let mut row = vec![
-                output::cell(span, "start"),
-                output::cell(span, "end"),
+                output::time(span, "start"),
+                output::time(span, "end"),
                 part.get("segment").map_or("-".to_owned(), segment_name),
                 output::cell(part, "predictions"),
                 output::cell(part, "labelled"),

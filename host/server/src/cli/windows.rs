@@ -155,8 +155,8 @@ fn window(window: &Value) -> Vec<String> {
     vec![
         output::cell(window, "monitor"),
         segment_name(window),
-        output::cell(bounds, "start"),
-        output::cell(bounds, "end"),
+        output::time(bounds, "start"),
+        output::time(bounds, "end"),
         output::cell(window, "rows"),
         output::cell(window, "status"),
         raised(window.get("alarm").unwrap_or(&Value::Null)),
@@ -186,8 +186,8 @@ pub(crate) fn statistics(args: &StatisticsArgs) -> anyhow::Result<()> {
         let bounds = window.get("window").unwrap_or(&Value::Null);
         println!(
             "{} to {} ({state}), {}: {} rows",
-            output::cell(bounds, "start"),
-            output::cell(bounds, "end"),
+            output::time(bounds, "start"),
+            output::time(bounds, "end"),
             segment_name(window),
             output::cell(window, "rows"),
         );

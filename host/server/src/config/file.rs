@@ -1,6 +1,6 @@
 //! The configuration file: one TOML document, every key optional, every unknown key an error.
 //!
-//! [`parse`] reports every problem of a file together, each with its line and column, because a
+//! [`parse`] reports every problem of a file together, each with its key, line and column, because a
 //! person who fixes one at a time restarts a server once for each. After a problem its key is
 //! blanked out and the rest is read again.
 
@@ -224,43 +224,59 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Read a configuration file: its text, and what it says.
-///
-/// # Errors
-///
-/// All its problems, in the order in which they were found.
-pub(crate) fn read(path: &Path) -> Result<(String, File), Vec<Problem>> {
-    let whole = |message: String| {
-        vec![Problem {
-            file: path.to_owned(),
-            line: 0,
-            column: 0,
-            message,
-        }]
-    };
-    let length = std::fs::metadata(path).map_err(|e| whole(e.to_string()))?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(whole(format!(
-            "it has {length} bytes; a configuration has at most {FILE_BYTES_MAX}"
-        )));
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| whole(e.to_string()))?;
-    let file = parse(path, &text)?;
-    Ok((text, file))
+/// What was read: the text, what it says, and what of it can't be understood.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) text: String,
+    /// Without what has a problem.
+    pub(crate) file: File,
+    /// In the order of the lines.
+    pub(crate) problems: Vec<Problem>,
 }
 
-/// Read the text of a configuration file; `path` is for messages.
-///
-/// # Errors
-///
-/// As of [`read`].
-pub(crate) fn parse(path: &Path, text: &str) -> Result<File, Vec<Problem>> {
+/// Read a configuration file.
+pub(crate) fn read(path: &Path) -> Read {
+    let text = match text_of(path) {
+        Ok(text) => text,
+        Err(message) => {
+            let problem = Problem {
+                file: path.to_owned(),
+                line: 0,
+                column: 0,
+                message,
+            };
+            return Read {
+                problems: vec![problem],
+                ..Read::default()
+            };
+        }
+    };
+    let (file, problems) = parse(path, &text);
+    Read { text, file, problems }
+}
+
+fn text_of(path: &Path) -> Result<String, String> {
+    let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(format!(
+            "it has {length} bytes; a configuration has at most {FILE_BYTES_MAX}"
+        ));
+    }
+    std::fs::read_to_string(path).map_err(|e| e.to_string())
+}
+
+/// Read the text of a configuration file; `path` is for messages. What has a problem is left out of the
+/// file, so that the rest can be checked further.
+pub(crate) fn parse(path: &Path, text: &str) -> (File, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut rest = text.to_owned();
+    let mut file = File::default();
     while problems.len() < PROBLEMS_MAX {
         let error = match toml::from_str::<File>(&rest) {
-            Ok(file) if problems.is_empty() => return Ok(file),
-            Ok(_) => break,
+            Ok(read) => {
+                file = read;
+                break;
+            }
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);
@@ -269,14 +285,65 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<File, Vec<Problem>> {
             file: path.to_owned(),
             line,
             column,
-            message: error.message().trim().replace('\n', " "),
+            message: explained(error.message(), key_at(text, span.start)),
         });
         // A file that isn't TOML has one problem: what comes after it can't be told.
         if toml::from_str::<toml::Table>(&rest).is_err() || !blank(&mut rest, &span) {
             break;
         }
     }
-    Err(problems)
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    (file, problems)
+}
+
+/// What is wrong with a key, in the words of who writes the file and not of who wrote the reader.
+fn explained(message: &str, key: Option<String>) -> String {
+    let message = message.trim().replace('\n', " ");
+    let mut message = match message.as_str() {
+        "invalid socket address syntax" => {
+            "this is no address and port; write ADDRESS:PORT, such as \"127.0.0.1:8080\"".to_owned()
+        }
+        _ => message,
+    };
+    for (theirs, ours) in [
+        ("expected u64", "expected a whole number from 0"),
+        ("expected usize", "expected a whole number from 0"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected path string", "expected a text"),
+        ("expected a string", "expected a text"),
+        ("expected a sequence", "expected a list"),
+    ] {
+        message = message.replace(theirs, ours);
+    }
+    match key {
+        Some(key) if !message.starts_with("unknown field") => format!("{key}: {message}"),
+        _ => message,
+    }
+}
+
+/// The key, such as `server.listen`, whose value begins at a byte.
+fn key_at(text: &str, offset: usize) -> Option<String> {
+    fn within(table: &DeTable<'_>, offset: usize) -> Option<String> {
+        table.iter().find_map(|(name, value)| {
+            if value.span().start == offset {
+                return Some(name.get_ref().to_string());
+            }
+            let inner = match value.get_ref() {
+                DeValue::Table(table) => within(table, offset),
+                DeValue::Array(list) => list
+                    .iter()
+                    .any(|item| item.span().start == offset)
+                    .then(String::new),
+                _ => None,
+            }?;
+            Some(match inner.is_empty() {
+                true => name.get_ref().to_string(),
+                false => format!("{}.{inner}", name.get_ref()),
+            })
+        })
+    }
+    within(DeTable::parse(text).ok()?.get_ref(), offset)
 }
 
 /// Where a file sets a key such as `server.listen`, from 1; none where it doesn't.
@@ -343,8 +410,8 @@ mod tests {
     use super::*;
 
     fn problems(text: &str) -> Vec<(usize, usize, String)> {
-        parse(Path::new("caisson.toml"), text)
-            .unwrap_err()
+        let (_, problems) = parse(Path::new("caisson.toml"), text);
+        problems
             .into_iter()
             .map(|p| (p.line, p.column, p.message))
             .collect()
@@ -365,6 +432,23 @@ mod tests {
             "{text}"
         );
         assert_eq!(found.len(), 5, "{found:?}");
+        assert!(lines.is_sorted(), "{found:?}");
+        assert!(
+            text.contains("server.listen: this is no address and port; write ADDRESS:PORT")
+                && text.contains("server.drain_seconds: ")
+                && text.contains("expected a whole number from 0"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_right_of_a_file_with_problems_is_read() {
+        let text =
+            "[server]\nlisten = \"here\"\ndrain_seconds = 9\n[alerts]\nallow = [1]\ninterval_seconds = 7\n";
+        let (file, problems) = parse(Path::new("x"), text);
+        assert_eq!(file.server.drain_seconds, Some(9));
+        assert_eq!(file.alerts.interval_seconds, Some(7));
+        assert!(problems[1].message.starts_with("alerts.allow: "), "{problems:?}");
     }
 
     #[test]
@@ -375,7 +459,8 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_a_configuration() {
-        assert_eq!(parse(Path::new("x"), "").unwrap(), File::default());
+        let (file, problems) = parse(Path::new("x"), "");
+        assert_eq!((file, problems), (File::default(), Vec::new()));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::http::listener::CONNECTIONS_MAX;
 pub(crate) use alerts::Alerts;
-use file::{Audit, File, LogFormat, PredictionLog, ReadyPolicy, S3};
+use file::{Audit, File, LogFormat, PredictionLog, Read, ReadyPolicy, S3};
 use models::{ModelFlags, Models};
 pub(crate) use tracing::Tracing;
 
@@ -231,7 +231,10 @@ impl Settings {
     pub(crate) fn gather(flags: ServerFlags) -> anyhow::Result<Self> {
         let file = match &flags.config {
             None => File::default(),
-            Some(path) => file::read(path).map_err(|problems| unusable(&problems))?.1,
+            Some(path) => match file::read(path) {
+                Read { file, problems, .. } if problems.is_empty() => file,
+                Read { problems, .. } => return Err(unusable(&problems)),
+            },
         };
         let settings = Self::merge(flags, file);
         let faults = settings.faults();
@@ -462,7 +465,9 @@ mod tests {
     use std::path::Path;
 
     fn file(text: &str) -> File {
-        file::parse(Path::new("caisson.toml"), text).unwrap()
+        let (file, problems) = file::parse(Path::new("caisson.toml"), text);
+        assert_eq!(problems, []);
+        file
     }
 
     #[test]

@@ -156,6 +156,24 @@ impl Caller {
         permit(&self.0.context, &self.0.principal, action, owner, name)
     }
 
+    /// May the caller do this to the server as a whole?
+    ///
+    /// # Errors
+    ///
+    /// 403, to a tenant too: that there is a server is no secret.
+    pub(crate) fn allow_server(&self, action: Action) -> Result<(), ApiError> {
+        let system: TenantId = caisson_access::SYSTEM_TENANT.parse()?;
+        self.allow_on(action, &system, Resource::ANY_NAME)
+            .map_err(|error| match *self.tenant() == system {
+                true => error,
+                false => ApiError::new(
+                    StatusCode::FORBIDDEN,
+                    "forbidden",
+                    format!("`{action}` of the whole server is not permitted: {OPERATORS_ONLY}"),
+                ),
+            })
+    }
+
     /// What the audit log says that this request is about.
     pub(crate) fn is_about(&self, owner: &TenantId, name: &str) {
         let about = Some((owner.clone(), name.to_owned()));
@@ -285,6 +303,9 @@ async fn admitted(
         },
     }
 }
+
+/// Who may what concerns all tenants.
+const OPERATORS_ONLY: &str = "only operators may, with a key of the tenant `system`";
 
 /// Why a request is not gone on with.
 const KEY_ENDED: &str = "the key was revoked, or its tenant suspended, before the request was done";
@@ -436,8 +457,7 @@ fn admit(caller: &Caller, rule: Rule, params: &RawPathParams) -> Result<Option<A
             caller.is_about(&owner, thing.unwrap_or(name));
         }
         Rule::Server(action) => {
-            let system: TenantId = caisson_access::SYSTEM_TENANT.parse()?;
-            caller.allow_on(action, &system, Resource::ANY_NAME)?;
+            caller.allow_server(action)?;
         }
     }
     Ok(admission)

@@ -241,7 +241,7 @@ pub(crate) async fn revision(
 pub(crate) struct DiffQuery {
     /// The revision before the other one if left out.
     from: Option<u64>,
-    /// The live one if left out.
+    /// The live one if left out; of a deployment that was deleted, the latest.
     to: Option<u64>,
 }
 
@@ -256,7 +256,10 @@ pub(crate) async fn diff(
     let (from, to, diff) = blocking(move || {
         let to = match query.to {
             Some(to) => to,
-            None => deployments.live_number(&tenant, &name)?.unwrap_or_default(),
+            None => match deployments.live_number(&tenant, &name)? {
+                Some(live) => live,
+                None => deployments.latest_number(&tenant, &name)?,
+            },
         };
         let from = query.from.unwrap_or_else(|| to.saturating_sub(1));
         Ok::<_, RegistryError>((from, to, deployments.diff(&tenant, &name, from, to)?))

@@ -9,15 +9,16 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use caisson_access::Action;
 use caisson_data::{Batch, DecodeLimits, csv, rows};
 use caisson_sandbox::DriftStatus;
 use caisson_serving::{CallOptions, MonitorReport, Prediction, Revision, worst};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::auth::Caller;
 use super::error::{ApiError, ViolationBody};
-use super::extract::Path;
+use super::extract::{Path, Query};
 use super::stream::{self, Form};
 use super::{Context, body, json, json_bytes, logged, sized};
 
@@ -90,14 +91,31 @@ pub(crate) struct DriftBody {
     monitors: Vec<MonitorReport>,
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskQuery {
+    /// Is the answer what monitors say now, for metrics and alerts? Takes the right to evaluate. Without it,
+    /// asking changes nothing.
+    #[serde(default)]
+    record: bool,
+}
+
 /// Run every monitor on the rows of the body.
 pub(crate) async fn drift(
     State(context): State<Context>,
     caller: Caller,
     Path(name): Path<String>,
+    Query(query): Query<AskQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    if query.record {
+        // Before the body, which may be long.
+        if let Err(error) = caller.allow(Action::DeploymentEvaluate, &name) {
+            body::discard(&headers, body).await;
+            return Err(error);
+        }
+    }
     let revision = context.live(caller.tenant(), &name)?;
     let form = match Form::of_body(&headers) {
         Ok(form) => form,
@@ -122,6 +140,9 @@ pub(crate) async fn drift(
     };
     let rows = batch.rows();
     let monitors = revision.drift(batch).await?;
+    if query.record {
+        revision.record_drift(&monitors);
+    }
     let body = DriftBody {
         revision: revision.number(),
         rows,

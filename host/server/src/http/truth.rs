@@ -237,9 +237,9 @@ fn ground_truth(revision: &Revision) -> Result<&GroundTruthSpec, ApiError> {
 pub(crate) struct Labels {
     /// The bytes that they and what was said by them take.
     stored_bytes: u64,
-    /// By what became of them, as of the last evaluation since the server started.
+    /// By what became of them, as of the last evaluation since the server started; absent before the first.
     #[serde(flatten)]
-    counts: LabelCounts,
+    counts: Option<LabelCounts>,
 }
 
 /// How a deployment's labels stand.

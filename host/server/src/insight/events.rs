@@ -2,7 +2,7 @@
 
 use caisson_alerts::Phase;
 use caisson_diagnosis::{Event, EventKind};
-use caisson_registry::{ModelRecord, Origin, TenantId};
+use caisson_registry::{ModelRecord, Origin, RegistryError, TenantId};
 use caisson_serving::Revision;
 use jiff::Timestamp;
 
@@ -14,6 +14,36 @@ const CHANGES_MAX: usize = caisson_diagnosis::EVENTS_MAX;
 /// Moves of one model's aliases that are read at most: they are numbered from the first.
 const ALIAS_MOVES_MAX: usize = 10_000;
 
+/// Revisions, the latest ones, of which it is told whether answers may differ: each is a file to read.
+const COMPARED_MAX: usize = 20;
+/// Of a deployment's file what watches answers, and what is for people.
+const WATCHING: [&str; 6] = [
+    "description",
+    "monitors",
+    "monitoring",
+    "log",
+    "ground_truth",
+    "performance",
+];
+
+/// Does a revision answer as the one before?
+fn only_watches(app: &App, tenant: &TenantId, name: &str, number: u64) -> Result<bool, ApiError> {
+    if number < 2 {
+        return Ok(false);
+    }
+    let diff = match app.deployments.diff(tenant, name, number - 1, number) {
+        // What can't be compared may differ in anything.
+        Err(RegistryError::Store(error)) if error.is_of_one_thing() => return Ok(false),
+        diff => diff?,
+    };
+    let watches = |path: &str| {
+        let key = path.trim_start_matches('/').split('/').next();
+        key.is_some_and(|key| WATCHING.contains(&key))
+    };
+    let all = diff.left_out == 0 && diff.changes.iter().all(|change| watches(&change.path));
+    Ok(all && !diff.changes.is_empty())
+}
+
 pub(super) fn read(
     app: &App,
     tenant: &TenantId,
@@ -22,15 +52,22 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Result<Vec<Event>, ApiError> {
     let mut events = Vec::new();
-    for one in app
+    let history = app
         .deployments
-        .history(tenant, revision.name(), None, CHANGES_MAX)?
-    {
+        .history(tenant, revision.name(), None, CHANGES_MAX)?;
+    for (i, one) in history.into_iter().enumerate() {
         let Ok(at) = one.created_at.parse() else { continue };
         let message = one
             .message
             .map_or_else(String::new, |message| format!(": {message}"));
         let (kind, text) = match one.origin {
+            Origin::Apply if i < COMPARED_MAX && only_watches(app, tenant, revision.name(), one.number)? => (
+                EventKind::Watch,
+                format!(
+                    "revision {} went live, which only watches the answers otherwise{message}",
+                    one.number
+                ),
+            ),
             Origin::Apply => (
                 EventKind::Deploy,
                 format!("revision {} went live{message}", one.number),

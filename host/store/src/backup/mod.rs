@@ -6,8 +6,8 @@
 //! caisson-backup.json       {"format":2,"records":…,"records_bytes":…,"records_digest":"sha256:…",
 //!                            "blobs":…,"blob_bytes":…}
 //! records.jsonl             {"key":"<base64>","value":"<base64>"} a line, in key order
-//! blobs/sha256/<digest>     each blob that a record names, in order of the digests; or
-//! left-out/sha256/<digest>  why it could not be read
+//! blobs/sha256/<digest>     each blob that a record mentions, in order of the digests; or
+//! left-out/sha256/<digest>  why one that a record refers to could not be read
 //! caisson-backup-end.json   {"blobs":…,"blob_bytes":…,"left_out":…,"digest":"sha256:…"}: the digest is
 //!                           of a line `<entry's name> <size> <digest>` for each entry before
 //! ```
@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Digest, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-pub use restore::restore_from;
+pub use restore::{check_backup, restore_from};
 
 /// The backup's format.
 const FORMAT: u64 = 2;

@@ -62,13 +62,56 @@ pub fn restore_from(
             options.cache_bytes,
             options.metadata_reserve_bytes,
         )?;
-        restore_records(&mut entries, &manifest, &metadata, &mut report)?;
-        restore_blobs(&mut entries, &manifest, &blobs, &mut report)?;
+        check_records(&mut entries, &manifest, &mut report, &mut |data| {
+            restore_records(data, &metadata)
+        })?;
+        read_blobs(&mut entries, &manifest, &mut report, |entry| {
+            restore_blob(entry, &blobs)
+        })?;
         // A bad backup has cost nobody anything.
         blobs.take_over(&identity.id)?;
     }
     // Only now is it a data folder.
     identity.write(dir)?;
+    Ok(report)
+}
+
+/// Read a whole backup as a restore would, and write nothing: what is in it, and what was left out.
+///
+/// # Errors
+///
+/// As [`restore_from`], those of writing aside.
+pub fn check_backup(input: impl Read) -> Result<BackupReport, StoreError> {
+    let mut archive = tar::Archive::new(input);
+    let mut entries = Entries {
+        entries: archive.entries().map_err(|e| unreadable(&e))?.raw(true),
+        contents: Contents::default(),
+    };
+    let manifest = read_manifest(&mut entries)?;
+    let mut report = BackupReport::default();
+    let mut records = |data: &mut dyn Read| {
+        let mut lines = BufReader::new(data);
+        let mut hasher = Sha256::new();
+        let mut line = Vec::new();
+        let mut count = 0;
+        while read_line(&mut lines, &mut line)? {
+            hasher.update(&line);
+            count += 1;
+        }
+        Ok((Digest::from_hasher(hasher), count))
+    };
+    check_records(&mut entries, &manifest, &mut report, &mut records)?;
+    read_blobs(&mut entries, &manifest, &mut report, |entry| {
+        let mut hasher = Sha256::new();
+        let bytes = entry.read_chunks(|chunk| {
+            hasher.update(chunk);
+            Ok(())
+        })?;
+        match bytes == entry.size {
+            true => Ok(Digest::from_hasher(hasher)),
+            false => Err(cut_off()),
+        }
+    })?;
     Ok(report)
 }
 
@@ -99,13 +142,16 @@ fn read_manifest<R: Read>(entries: &mut Entries<'_, R>) -> Result<Manifest, Stor
     Ok(manifest)
 }
 
-fn restore_records<R: Read>(
+/// What takes the records: their digest and number.
+type Records<'a> = &'a mut dyn FnMut(&mut dyn Read) -> Result<(Digest, u64), StoreError>;
+
+fn check_records<R: Read>(
     entries: &mut Entries<'_, R>,
     manifest: &Manifest,
-    metadata: &SledMetadata,
     report: &mut BackupReport,
+    records: Records<'_>,
 ) -> Result<(), StoreError> {
-    let entry = entries.next()?.ok_or_else(cut_off)?;
+    let mut entry = entries.next()?.ok_or_else(cut_off)?;
     if entry.name != RECORDS_ENTRY {
         return Err(out_of_order(&entry.name, RECORDS_ENTRY));
     }
@@ -115,7 +161,8 @@ fn restore_records<R: Read>(
             entry.size, manifest.records_bytes
         )));
     }
-    let digest = read_records(entry.data, metadata, report)?;
+    let (digest, count) = records(&mut entry.data)?;
+    report.records = count;
     if digest != manifest.records_digest || report.records != manifest.records {
         return Err(bad(format!("{RECORDS_ENTRY} is not what the manifest says")));
     }
@@ -126,38 +173,39 @@ fn restore_records<R: Read>(
 }
 
 /// Commit the records of an entry; the digest of its bytes.
-fn read_records(
-    input: impl Read,
-    metadata: &SledMetadata,
-    report: &mut BackupReport,
-) -> Result<Digest, StoreError> {
+fn restore_records(input: impl Read, metadata: &SledMetadata) -> Result<(Digest, u64), StoreError> {
     let no_record = |line: u64| bad(format!("line {line} of {RECORDS_ENTRY} is no record"));
     let mut input = BufReader::new(input);
     let mut hasher = Sha256::new();
     let mut ops = Vec::with_capacity(COMMIT_OPS_MAX);
     let mut line = Vec::new();
-    loop {
-        line.clear();
-        (&mut input)
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', &mut line)
-            .map_err(|e| unreadable(&e))?;
-        if ops.len() == COMMIT_OPS_MAX || line.is_empty() {
-            commit_all(metadata, &std::mem::take(&mut ops))?;
-        }
-        if line.is_empty() {
-            return Ok(Digest::from_hasher(hasher));
-        }
+    let mut count = 0;
+    while read_line(&mut input, &mut line)? {
         hasher.update(&line);
-        report.records += 1;
-        let decode = |text: &str| BASE64.decode(text).map_err(|_| no_record(report.records));
-        let record: Line = serde_json::from_slice(&line).map_err(|_| no_record(report.records))?;
+        count += 1;
+        let decode = |text: &str| BASE64.decode(text).map_err(|_| no_record(count));
+        let record: Line = serde_json::from_slice(&line).map_err(|_| no_record(count))?;
         ops.push(Op::put(
             decode(&record.key)?,
             Expect::Absent,
             decode(&record.value)?,
         ));
+        if ops.len() == COMMIT_OPS_MAX {
+            commit_all(metadata, &std::mem::take(&mut ops))?;
+        }
     }
+    commit_all(metadata, &ops)?;
+    Ok((Digest::from_hasher(hasher), count))
+}
+
+/// The next line, or as much of it as a record may have; false at the end.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, StoreError> {
+    line.clear();
+    input
+        .take(LINE_BYTES_MAX)
+        .read_until(b'\n', line)
+        .map_err(|e| unreadable(&e))?;
+    Ok(!line.is_empty())
 }
 
 fn commit_all(metadata: &SledMetadata, ops: &[Op]) -> Result<(), StoreError> {
@@ -176,11 +224,12 @@ fn commit_all(metadata: &SledMetadata, ops: &[Op]) -> Result<(), StoreError> {
     }
 }
 
-fn restore_blobs<R: Read>(
-    entries: &mut Entries<'_, R>,
+/// All blobs and the end. `take` reads one, and gives the digest of what was there.
+fn read_blobs<'a, R: Read>(
+    entries: &mut Entries<'a, R>,
     manifest: &Manifest,
-    blobs: &Blobs,
     report: &mut BackupReport,
+    mut take: impl FnMut(&mut Entry<'a, R>) -> Result<Digest, StoreError>,
 ) -> Result<(), StoreError> {
     let mut last = None;
     for _ in 0..manifest.blobs {
@@ -208,7 +257,7 @@ fn restore_blobs<R: Read>(
                     report.blob_bytes, manifest.blob_bytes
                 )));
             }
-            let blob = restore_blob(&mut entry, blobs)?;
+            let blob = take(&mut entry)?;
             if blob != digest {
                 return Err(bad(format!("{name} holds bytes of digest {blob}")));
             }
@@ -234,15 +283,7 @@ fn restore_blobs<R: Read>(
 /// Write a blob; the digest of what was there. The stream's errors are the backup's.
 fn restore_blob(entry: &mut Entry<'_, impl Read>, blobs: &Blobs) -> Result<Digest, StoreError> {
     let mut writer = blobs.writer(entry.size)?;
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match entry.data.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => writer.append(buffer.get(..count).unwrap_or_default())?,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(unreadable(&e)),
-        }
-    }
+    entry.read_chunks(|chunk| writer.append(chunk))?;
     if writer.size() != entry.size {
         return Err(cut_off());
     }
@@ -279,6 +320,26 @@ impl<'a, R: Read> Entries<'a, R> {
 }
 
 impl<R: Read> Entry<'_, R> {
+    /// Hand on the bytes, piece by piece; how many there were.
+    fn read_chunks(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<u64, StoreError> {
+        let mut buffer = vec![0; 128 * 1024];
+        let mut bytes = 0;
+        loop {
+            match self.data.read(&mut buffer) {
+                Ok(0) => return Ok(bytes),
+                Ok(count) => {
+                    take(buffer.get(..count).unwrap_or_default())?;
+                    bytes += count as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(unreadable(&e)),
+            }
+        }
+    }
+
     /// The bytes of a small entry.
     fn read_small(&mut self) -> Result<Vec<u8>, StoreError> {
         if self.size > SMALL_ENTRY_BYTES_MAX {

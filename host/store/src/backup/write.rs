@@ -13,7 +13,7 @@ use super::{
     BLOBS, BackupReport, Contents, END_ENTRY, FORMAT, LEFT_OUT, Line, MANIFEST_ENTRY, Manifest, RECORDS_ENTRY,
 };
 use crate::blobs::Temporary;
-use crate::{Digest, Store, StoreError, digests_in};
+use crate::{Digest, Store, StoreError, digests_in, references_in};
 
 /// Bytes of the reason why a blob was left out.
 const REASON_BYTES_MAX: usize = 1024;
@@ -89,7 +89,7 @@ impl Store {
         let mut file = BufWriter::new(&mut records.file);
         let mut hasher = Sha256::new();
         let mut bytes = 0;
-        let mut named = BTreeMap::new();
+        let mut named: BTreeMap<Digest, Named> = BTreeMap::new();
         self.metadata().visit(&mut |key, value| {
             let line = Line {
                 key: BASE64.encode(key),
@@ -101,24 +101,34 @@ impl Store {
             hasher.update(&line);
             report.records += 1;
             bytes += line.len() as u64;
-            named.extend(digests_in(value).map(|digest| (digest, 0)));
+            for digest in digests_in(value) {
+                named.entry(digest).or_default();
+            }
+            for digest in references_in(value) {
+                named.entry(digest).or_default().needed = true;
+            }
             file.write_all(&line).map_err(failed)
         })?;
         file.flush().map_err(failed)?;
         drop(file);
         records.file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        // What isn't found here is named as left out.
         self.blobs().visit(|blob| {
-            if let Some(size) = named.get_mut(&blob.digest) {
-                *size = blob.size;
+            if let Some(named) = named.get_mut(&blob.digest) {
+                named.size = Some(blob.size);
             }
             Ok(())
         })?;
+        // What is needed and wasn't found is named as left out.
+        let blobs = named
+            .into_iter()
+            .filter(|(_, named)| named.needed || named.size.is_some())
+            .map(|(digest, named)| (digest, named.size.unwrap_or_default()))
+            .collect();
         Ok(Snapshot {
             records,
             bytes,
             digest: Digest::from_hasher(hasher),
-            blobs: named,
+            blobs,
         })
     }
 
@@ -136,6 +146,15 @@ impl Store {
         }
         Ok(file)
     }
+}
+
+/// A blob whose digest a record has.
+#[derive(Default)]
+struct Named {
+    /// None where there is no such blob.
+    size: Option<u64>,
+    /// A record refers to it, and doesn't only mention it.
+    needed: bool,
 }
 
 struct Snapshot {

@@ -5,6 +5,7 @@
 use caisson_data::{DataType, Field, Schema};
 use caisson_predictions::{LogSpec, Redaction};
 
+use super::performance::label_text;
 use super::{GroundTruthSpec, JoinSpec, PerformanceSpec, ScoreSpec, shown};
 use crate::metric::Task;
 
@@ -67,6 +68,9 @@ impl PerformanceSpec {
                     "numbers"
                 }
             ));
+        }
+        for value in self.classes.iter().chain(&self.positive) {
+            check_label(value, label)?;
         }
         if let Some(name) = &self.prediction {
             let place = "performance.prediction";
@@ -138,6 +142,24 @@ impl PerformanceSpec {
 
 /// The segments of a deployment's own revisions.
 pub(crate) const REVISION: &str = "revision";
+
+/// Refuse a class that no label can be: `positive: 1` where labels are text.
+fn check_label(value: &serde_json::Value, label: &Field) -> Result<(), String> {
+    let (fits, wanted) = match label.data_type {
+        DataType::Text => (value.is_string(), "text, in quotes"),
+        DataType::Boolean => (value.is_boolean(), "true or false"),
+        _ => {
+            let text = label_text(value).unwrap_or_default();
+            (text.parse::<i128>().is_ok(), "a whole number")
+        }
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(format!(
+            "performance: `{value}` is none of the labels, which are `{label}`: write {wanted}"
+        )),
+    }
+}
 
 fn column<'a>(place: &str, of: &str, schema: &'a Schema, name: &str) -> Result<&'a Field, String> {
     schema.get(name).ok_or_else(|| {

@@ -38,6 +38,7 @@ fn rows_of_requests_get_their_own_labels() {
     let confusion = part.confusion.as_ref().unwrap();
     assert_eq!(confusion.counts, [[1, 1], [0, 2]]);
     let (_, counts) = bench.truth.status("t", "d");
+    let counts = counts.unwrap();
     assert_eq!((counts.labels, counts.matched, counts.unmatched), (6, 4, 2));
 }
 
@@ -56,6 +57,7 @@ fn duplicates_are_ignored_and_the_newest_of_other_values_counts() {
     assert_eq!((part.labelled, part.restated), (2, 1));
     assert_eq!(metric(&part, "accuracy"), 1.0);
     let (_, counts) = bench.truth.status("t", "d");
+    let counts = counts.unwrap();
     assert_eq!((counts.labels, counts.duplicates, counts.restated), (3, 2, 1));
 }
 
@@ -78,7 +80,7 @@ fn a_label_that_comes_too_late_is_counted_and_changes_nothing() {
     let window = &bench.windows()[0];
     assert!(window.is_final);
     assert_eq!(window.parts[0].labelled, 1);
-    assert_eq!(bench.truth.status("t", "d").1.late, 1);
+    assert_eq!(bench.truth.status("t", "d").1.unwrap().late, 1);
 }
 
 #[test]
@@ -86,11 +88,11 @@ fn labels_may_come_before_their_prediction_is_written() {
     let bench = Bench::binary(json!({}));
     bench.record(vec![label("a", 0, "1", NOON + SECOND)]).unwrap();
     bench.evaluate(NOON + 2 * SECOND);
-    assert_eq!(bench.truth.status("t", "d").1.unmatched, 1);
+    assert_eq!(bench.truth.status("t", "d").1.unwrap().unmatched, 1);
     assert!(bench.windows().is_empty());
     bench.log(&[("a", vec![predicted(NOON, 0.9)]), closes()]);
     bench.evaluate(NOON + 200 * SECOND);
-    let counts = bench.truth.status("t", "d").1;
+    let counts = bench.truth.status("t", "d").1.unwrap();
     assert_eq!((counts.unmatched, counts.matched), (0, 1));
     assert_eq!(bench.windows()[0].parts[0].labelled, 1);
 }
@@ -139,7 +141,7 @@ fn labels_of_a_thing_are_of_its_predictions_in_time() {
     assert_eq!((part.predictions, part.labelled), (4, 2));
     // |10 − 21| and |20 − 21|.
     assert_eq!(metric(&part, "mae"), 6.0);
-    let counts = bench.truth.status("t", "d").1;
+    let counts = bench.truth.status("t", "d").1.unwrap();
     assert_eq!((counts.labels, counts.matched, counts.unmatched), (4, 2, 2));
 }
 
@@ -154,5 +156,5 @@ fn another_tenants_labels_are_never_looked_at() {
     }
     bench.evaluate(NOON + 200 * SECOND);
     assert_eq!(bench.windows()[0].parts[0].labelled, 0);
-    assert_eq!(bench.truth.status("t", "d").1.labels, 0);
+    assert_eq!(bench.truth.status("t", "d").1.unwrap().labels, 0);
 }

@@ -48,6 +48,7 @@ fn labels_that_come_one_by_one_do_not_stay_files_of_their_own() {
     ]);
     bench.evaluate(NOON + 60 * SECOND);
     let (bytes, counts) = bench.truth.status("t", "d");
+    let counts = counts.unwrap();
     assert!(bytes > 1000);
     assert_eq!((counts.labels, counts.matched, counts.unmatched), (200, 1, 199));
 }

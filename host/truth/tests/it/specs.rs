@@ -147,6 +147,26 @@ fn what_does_not_fit_is_named() {
             Some("no label of binary"),
         ),
         (
+            json!({"label": {"name": "bought", "type": "text"}}),
+            json!({}),
+            Some("write text, in quotes"),
+        ),
+        (
+            json!({"label": {"name": "bought", "type": "text"}}),
+            json!({"positive": "yes"}),
+            None,
+        ),
+        (
+            json!({"label": {"name": "bought", "type": "boolean"}}),
+            json!({}),
+            Some("write true or false"),
+        ),
+        (
+            json!({}),
+            json!({"positive": "yes"}),
+            Some("write a whole number"),
+        ),
+        (
             json!({"label": {"name": "row", "type": "int64"}}),
             json!({}),
             Some("the columns of feedback"),

@@ -70,7 +70,10 @@ fn event(caller: &Caller, action: Action, response: &Response) -> Event {
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let (tenant, resource) = match about {
-        Some((owner, name)) => (owner.to_string(), format!("{}:{name}", action.kind().as_str())),
+        Some((owner, name)) => {
+            let name = caisson_access::without_secret(&name);
+            (owner.to_string(), format!("{}:{name}", action.kind().as_str()))
+        }
         None => (caller.tenant().to_string(), action.kind().as_str().to_owned()),
     };
     let detail = response.extensions().get::<Detail>().map_or("", |d| d.0.as_str());

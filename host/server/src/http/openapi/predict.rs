@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::error::ViolationBody;
 use super::super::oip::metadata::{ModelMetadata, ModelReady, ServerMetadata};
-use super::super::predict::DriftBody;
+use super::super::predict::{AskQuery, DriftBody};
 use super::operation::{Operation, get, post};
 use super::schemas::Schemas;
 
@@ -54,6 +54,7 @@ pub(super) fn operations(s: &mut Schemas) -> Vec<Operation> {
             "drift",
             "Run every monitor on rows",
         )
+        .query::<AskQuery>(s)
         .takes_as("application/x-ndjson", json!({ "schema": { "type": "string" } }))
         .takes_as("application/vnd.apache.arrow.stream", json!({ "schema": {} }))
         .takes_as("application/vnd.apache.parquet", json!({ "schema": {} }))
