@@ -38,7 +38,7 @@ fn install(folder: &Path, name: &str, requirements: &Path, flags: &[&str]) -> Re
     let python = environment.join("bin/python");
     // What is installed, written last: an installation that was cut short is done again.
     let installed = environment.join("installed.txt");
-    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) && was_made_here(&environment) {
         return Ok(python);
     }
     run(Command::new("python3")
@@ -52,6 +52,14 @@ fn install(folder: &Path, name: &str, requirements: &Path, flags: &[&str]) -> Re
         .arg(requirements))?;
     fs::write(&installed, &wanted)?;
     Ok(python)
+}
+
+/// The programs of an environment name the folder that it was made in: one that was moved with a checkout is
+/// made again. (Python before 3.11 doesn't say where that was.)
+fn was_made_here(environment: &Path) -> bool {
+    let said = fs::read_to_string(environment.join("pyvenv.cfg")).unwrap_or_default();
+    let made = said.lines().find_map(|line| line.strip_prefix("command = "));
+    made.is_none_or(|command| command.ends_with(&environment.display().to_string()))
 }
 
 fn run(command: &mut Command) -> Result<()> {

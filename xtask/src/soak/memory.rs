@@ -10,7 +10,7 @@ const GROWTH_MAX: f64 = 0.05;
 const MIB: f64 = (1 << 20) as f64;
 
 /// The hostile tenant's plugins take a hundred mebibytes and more for an instant, as they may, again and
-/// again: of each minute only the least look counts, which a leak lifts as well.
+/// again: of each whole minute only the least look counts, which a leak lifts as well.
 const WINDOW_S: f64 = 60.0;
 
 /// One look: seconds since the start, bytes.
@@ -33,7 +33,13 @@ pub(super) fn trend(samples: &[Sample]) -> Option<Trend> {
     let end = samples.last()?.0;
     let judged = end >= JUDGED_FROM_S;
     let from = if judged { SETTLED_AFTER_S } else { 0.0 };
-    let used = samples.iter().copied().filter(|(at, _)| *at >= from);
+    // A minute that has just begun may have had such an instant alone.
+    let to = if judged {
+        (end / WINDOW_S).floor() * WINDOW_S
+    } else {
+        f64::INFINITY
+    };
+    let used = samples.iter().copied().filter(|(at, _)| (from..to).contains(at));
     let used: Vec<Sample> = if judged { least(used) } else { used.collect() };
     #[expect(clippy::cast_precision_loss, reason = "some hundred samples")]
     let count = used.len() as f64;
@@ -109,6 +115,8 @@ mod tests {
     fn peaks_within_a_window_do_not_count() {
         let spiky = |at: f64| if at % 20.0 == 0.0 { 100.0 } else { 100.0 + at };
         assert_eq!(trend(&samples(600, spiky)).unwrap().flat, Some(true));
+        let begun = |at: f64| if at > 600.0 { 300.0 } else { 100.0 };
+        assert_eq!(trend(&samples(603, begun)).unwrap().flat, Some(true));
         assert_eq!(
             least([(1.0, 5.0), (2.0, 3.0), (59.0, 4.0), (60.0, 9.0)].into_iter()),
             [(2.0, 3.0), (60.0, 9.0)]

@@ -511,7 +511,7 @@ fn permit(
 
 /// The answer for a tenant that isn't there, and for one that isn't the caller's.
 pub(crate) fn no_tenant(name: &str) -> ApiError {
-    ApiError::not_found(format!("there is no tenant `{}`", caisson_registry::shown(name)))
+    ApiError::nothing_named("tenant", name)
 }
 
 /// The status of an answer. One of gRPC is always 200, and has its error along.

@@ -283,10 +283,7 @@ pub(crate) async fn schema() -> Response {
 }
 
 fn no_deployment(name: &str) -> ApiError {
-    ApiError::not_found(format!(
-        "there is no deployment `{}`",
-        caisson_registry::shown(name)
-    ))
+    ApiError::nothing_named("deployment", name)
 }
 
 /// Every deployment with its state.

@@ -202,6 +202,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not-found", message)
     }
 
+    /// 404: a tenant has none of this name.
+    pub(crate) fn nothing_named(what: &str, name: &str) -> Self {
+        Self::not_found(format!("there is no {what} `{}`", caisson_registry::shown(name)))
+    }
+
     /// 413.
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)

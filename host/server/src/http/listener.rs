@@ -24,8 +24,12 @@ use super::unread::Reading;
 /// Connections at once. Each costs a few tens of kilobytes of buffers and a file descriptor; the
 /// usual descriptor limit is 1,024 to 65,536, and a load balancer keeps far fewer open.
 pub(crate) const CONNECTIONS_MAX: usize = 4096;
-/// How long a client may take over its request line and headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a client may take until it is known what it speaks, and over an answer to a ping.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may wait for its next request, or be at its head. Clients and load balancers keep
+/// what they don't use for a minute at most: who closes first must be they, since a request that meets a
+/// connection as it is closed gets no answer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How often an HTTP/2 client is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Bytes from which the protocol of a connection is known, so that its own time limits hold.
@@ -72,7 +76,7 @@ pub(crate) async fn serve(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX);
     builder
         .http2()
@@ -80,7 +84,7 @@ pub(crate) async fn serve(
         .max_header_list_size(HEADER_BYTES_MAX as u32)
         // A client that has gone is noticed; one that only keeps a connection open has to answer.
         .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(HEADER_TIMEOUT);
+        .keep_alive_timeout(GREETING_TIMEOUT);
     let mut stop = std::pin::pin!(stop);
     loop {
         // The slot comes first: past the limit, new connections wait in the kernel's queue.
@@ -161,7 +165,7 @@ async fn begins(stream: &TcpStream) -> bool {
             }
         }
     };
-    tokio::time::timeout(HEADER_TIMEOUT, arrive)
+    tokio::time::timeout(GREETING_TIMEOUT, arrive)
         .await
         .unwrap_or(false)
 }

@@ -59,16 +59,18 @@ pub(crate) struct ModelList {
     models: Vec<ModelBody>,
 }
 
+impl ModelList {
+    fn of(records: Vec<ModelRecord>) -> Response {
+        let models = records.into_iter().map(ModelBody::short).collect();
+        json(StatusCode::OK, &Self { models })
+    }
+}
+
 /// The latest version of every model.
 pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
     let tenant = caller.tenant().clone();
     let records = context.models(move |models| models.list(&tenant)).await?;
-    Ok(json(
-        StatusCode::OK,
-        &ModelList {
-            models: records.into_iter().map(ModelBody::short).collect(),
-        },
-    ))
+    Ok(ModelList::of(records))
 }
 
 /// Every version of one model.
@@ -82,17 +84,9 @@ pub(crate) async fn versions(
         .models(move |models| models.versions(&tenant, &wanted))
         .await?;
     if records.is_empty() {
-        return Err(ApiError::not_found(format!(
-            "there is no model `{}`",
-            name.escape_debug()
-        )));
+        return Err(ApiError::nothing_named("model", &name));
     }
-    Ok(json(
-        StatusCode::OK,
-        &ModelList {
-            models: records.into_iter().map(ModelBody::short).collect(),
-        },
-    ))
+    Ok(ModelList::of(records))
 }
 
 /// One version: a number, an alias, or `latest`.

@@ -86,6 +86,13 @@ pub(crate) struct PluginList {
     plugins: Vec<PluginBody>,
 }
 
+impl PluginList {
+    fn of(records: Vec<PluginRecord>) -> Response {
+        let plugins = records.into_iter().map(PluginBody::short).collect();
+        json(StatusCode::OK, &Self { plugins })
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Namespace {
@@ -280,12 +287,7 @@ pub(crate) async fn delete(
 pub(crate) async fn list(State(context): State<Context>, caller: Caller) -> Result<Response, ApiError> {
     let tenant = caller.tenant().clone();
     let records = context.plugins(move |plugins| plugins.list(&tenant)).await?;
-    Ok(json(
-        StatusCode::OK,
-        &PluginList {
-            plugins: records.into_iter().map(PluginBody::short).collect(),
-        },
-    ))
+    Ok(PluginList::of(records))
 }
 
 /// All versions of one plugin.
@@ -299,17 +301,9 @@ pub(crate) async fn versions(
         .plugins(move |plugins| plugins.versions(&tenant, &wanted))
         .await?;
     if records.is_empty() {
-        return Err(ApiError::not_found(format!(
-            "there is no plugin `{}`",
-            name.escape_debug()
-        )));
+        return Err(ApiError::nothing_named("plugin", &name));
     }
-    Ok(json(
-        StatusCode::OK,
-        &PluginList {
-            plugins: records.into_iter().map(PluginBody::short).collect(),
-        },
-    ))
+    Ok(PluginList::of(records))
 }
 
 /// The version that a requirement resolves to.

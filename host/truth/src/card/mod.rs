@@ -3,16 +3,15 @@
 //! Cards merge, so windows are put together from pieces. Areas are exact while rows are few (all of their
 //! scores are kept), and come from bins beyond, with how far they may be off.
 
+mod estimate;
 mod names;
 mod scores;
 
 use std::sync::Arc;
 
 use caisson_quality::accumulator::{Accumulator as _, Mismatch};
-use caisson_quality::calibrator::{Calibrator, Curve};
 use caisson_quality::confusion::{Average, ClassMetric, Confusion, Labelled};
 use caisson_quality::degradation::{self, Comparison};
-use caisson_quality::estimate::Estimate;
 use caisson_quality::multiclass::BinnedMulticlass;
 use caisson_quality::regression::{Predicted, Regression, ZeroActuals};
 use caisson_quality::scores::BinnedScores;
@@ -22,15 +21,10 @@ use caisson_stats::interval::{Interval, LEVEL, Method};
 use crate::metric::{Metric, Task};
 use crate::result::{ClassRow, ConfusionTable, MetricValue};
 use crate::spec::{PerformanceSpec, label_text};
-use names::{class_metric, estimated_metric, multiclass_metric, regression_metric, score_metric};
+use estimate::Confidence;
+pub(crate) use estimate::{CALIBRATION_ROWS_MAX, Estimator};
+use names::{class_metric, multiclass_metric, regression_metric, score_metric};
 use scores::{BinaryScores, ClassScores};
-
-/// A sigmoid is fitted below, and any rising curve from here on.
-const ISOTONIC_ROWS_MIN: usize = 1_000;
-/// Rows that a calibration is fitted on: more change nothing.
-pub(crate) const CALIBRATION_ROWS_MAX: usize = 20_000;
-/// Fewer don't tell a calibration from chance.
-pub(crate) const CALIBRATION_ROWS_MIN: usize = 200;
 
 /// Of a metric that the rows don't have; specs that ask for one are refused.
 const NO_ROW: Undefined = Undefined::TooFew { rows: 0, needed: 1 };
@@ -48,34 +42,9 @@ pub(crate) struct Setup {
     scores: usize,
     zeros: ZeroActuals,
     pub(crate) naive_error: Option<f64>,
+    /// Is performance estimated?
+    estimates: bool,
     pub(crate) estimator: Option<Arc<Estimator>>,
-}
-
-/// Calibrated scores.
-#[derive(Debug, Clone)]
-pub(crate) struct Estimator {
-    calibrator: Calibrator,
-    held_out_error: f64,
-    /// What it was fitted on, in words.
-    pub(crate) on: String,
-}
-
-impl Estimator {
-    /// Fitted on scores and labels; none where these are too few, or of one label.
-    pub(crate) fn fit(rows: &[(f64, bool)], on: String) -> Option<Self> {
-        if rows.len() < CALIBRATION_ROWS_MIN {
-            return None;
-        }
-        let curve = match rows.len() >= ISOTONIC_ROWS_MIN {
-            true => Curve::Isotonic,
-            false => Curve::Platt,
-        };
-        Some(Self {
-            calibrator: Calibrator::fit(curve, rows).ok()?,
-            held_out_error: Calibrator::held_out_error(curve, rows, 0).ok()?,
-            on,
-        })
-    }
 }
 
 /// A value that is predicted, or that came true.
@@ -105,6 +74,7 @@ pub(crate) struct Card {
     pub(crate) labelled: u64,
     restated: u64,
     unusable: u64,
+    confidence: Confidence,
     kind: Kind,
 }
 
@@ -113,7 +83,6 @@ enum Kind {
     Binary {
         confusion: Confusion,
         scores: Option<Box<BinaryScores>>,
-        estimate: Option<Box<Estimate>>,
     },
     Multiclass {
         confusion: Confusion,
@@ -150,6 +119,7 @@ impl Setup {
             classes,
             zeros: spec.mape_zeros.into(),
             naive_error: spec.naive_error,
+            estimates: spec.estimate,
             estimator: None,
         }
     }
@@ -179,13 +149,6 @@ impl Setup {
                         exact: Some(Vec::new()),
                     })
                 }),
-                estimate: self.estimator.as_ref().map(|estimator| {
-                    Box::new(Estimate::new(
-                        estimator.calibrator.clone(),
-                        estimator.held_out_error,
-                        self.threshold,
-                    ))
-                }),
             },
             Task::Multiclass => Kind::Multiclass {
                 confusion: Confusion::new(&self.classes.iter().map(|c| &**c).collect::<Vec<_>>()),
@@ -207,7 +170,21 @@ impl Setup {
             labelled: 0,
             restated: 0,
             unusable: 0,
+            confidence: Confidence::new(self.estimator.as_ref(), self.task, self.threshold),
             kind,
+        }
+    }
+
+    /// How sure the model is: of the positive label of two, of what it predicts of several.
+    fn confidence(&self, row: &Row<'_>) -> Option<f64> {
+        match self.task {
+            Task::Binary => row.scores.first().copied(),
+            Task::Multiclass => {
+                let predicted = self.predicted(row)?;
+                let class = self.classes.iter().position(|class| **class == *predicted)?;
+                row.scores.get(class).copied()
+            }
+            Task::Regression | Task::Forecast => None,
         }
     }
 
@@ -250,27 +227,14 @@ impl Card {
     pub(crate) fn add(&mut self, setup: &Setup, row: &Row<'_>) {
         self.predictions += 1;
         self.restated += row.restated;
-        if let (
-            Kind::Binary {
-                estimate: Some(estimate),
-                ..
-            },
-            Some(score),
-        ) = (&mut self.kind, row.scores.first())
-        {
-            estimate.add(*score);
-        }
+        let confidence = setup.confidence(row);
+        self.confidence.add(confidence);
         let Some(label) = row.label else {
             return;
         };
         self.labelled += 1;
         let used = match (&mut self.kind, label) {
-            (
-                Kind::Binary {
-                    confusion, scores, ..
-                },
-                Value::Name(label),
-            ) => {
+            (Kind::Binary { confusion, scores }, Value::Name(label)) => {
                 let is_positive = setup.is_positive(label);
                 let name = |positive: bool| match positive {
                     true => &*setup.positive,
@@ -292,6 +256,9 @@ impl Card {
                     actual: Some(label),
                     predicted,
                 });
+                if setup.estimates {
+                    self.confidence.check(confidence, predicted == Some(label));
+                }
                 let class = setup.classes.iter().position(|class| **class == *label);
                 let scored = scores.as_mut().is_none_or(|s| s.add(row.scores, class));
                 predicted.is_some() && scored
@@ -318,22 +285,14 @@ impl Card {
     pub(crate) fn merge(&mut self, other: &Self) -> Result<(), Mismatch> {
         match (&mut self.kind, &other.kind) {
             (
-                Kind::Binary {
-                    confusion,
-                    scores,
-                    estimate,
-                },
+                Kind::Binary { confusion, scores },
                 Kind::Binary {
                     confusion: c,
                     scores: s,
-                    estimate: e,
                 },
             ) => {
                 confusion.merge(c)?;
                 if let (Some(ours), Some(theirs)) = (scores, s) {
-                    ours.merge(theirs)?;
-                }
-                if let (Some(ours), Some(theirs)) = (estimate, e) {
                     ours.merge(theirs)?;
                 }
             }
@@ -353,6 +312,7 @@ impl Card {
             // Cards of one setup are of one kind.
             _ => {}
         }
+        self.confidence.merge(&other.confidence)?;
         self.predictions += other.predictions;
         self.labelled += other.labelled;
         self.restated += other.restated;
@@ -368,9 +328,7 @@ impl Card {
     pub(crate) fn measure(&self, metric: Metric, setup: &Setup) -> (Answer, Option<f64>) {
         let nothing = || (Err(NO_ROW), None);
         match &self.kind {
-            Kind::Binary {
-                confusion, scores, ..
-            } => match class_metric(metric, &setup.positive) {
+            Kind::Binary { confusion, scores } => match class_metric(metric, &setup.positive) {
                 Some(metric) => (confusion.measure(&metric, LEVEL), None),
                 None => match (score_metric(metric), scores) {
                     (Some(metric), Some(scores)) => scores.measure(metric),
@@ -400,13 +358,10 @@ impl Card {
     ) -> Result<Comparison, Undefined> {
         match (&self.kind, &baseline.kind) {
             (
-                Kind::Binary {
-                    confusion, scores, ..
-                },
+                Kind::Binary { confusion, scores },
                 Kind::Binary {
                     confusion: c,
                     scores: s,
-                    ..
                 },
             ) => {
                 if let Some(metric) = class_metric(metric, &setup.positive) {
@@ -456,28 +411,8 @@ impl Card {
 
     /// Estimates of metrics, by name.
     pub(crate) fn estimates(&self, wanted: &[Metric], setup: &Setup) -> Vec<(Metric, MetricValue)> {
-        let (
-            Kind::Binary {
-                estimate: Some(estimate),
-                ..
-            },
-            Some(estimator),
-        ) = (&self.kind, &setup.estimator)
-        else {
-            return Vec::new();
-        };
-        let metrics = wanted
-            .iter()
-            .filter_map(|metric| Some((*metric, estimated_metric(*metric)?)));
-        let value = |(metric, estimated)| {
-            let value = MetricValue {
-                estimated: true,
-                calibrated_on: Some(estimator.on.clone()),
-                ..MetricValue::of(estimate.measure(estimated, LEVEL), None)
-            };
-            (metric, value)
-        };
-        metrics.map(value).collect()
+        self.confidence
+            .estimates(wanted, setup.task, setup.estimator.as_ref())
     }
 
     /// Rows by actual and predicted label, and each class.
@@ -522,13 +457,13 @@ impl Card {
         Some((table, rows.collect()))
     }
 
-    /// Scores and labels, for a calibration; none where they weren't kept.
+    /// What is calibrated and whether it came true; none where that wasn't kept.
     pub(crate) fn scored(&self) -> &[(f64, bool)] {
         match &self.kind {
             Kind::Binary {
                 scores: Some(scores), ..
             } => scores.exact.as_deref().unwrap_or_default(),
-            _ => &[],
+            _ => self.confidence.checked(),
         }
     }
 }

@@ -81,7 +81,8 @@ pub struct PerformanceSpec {
     /// When worse windows are an alarm.
     #[serde(default, skip_serializing_if = "AlarmSpec::is_default")]
     pub alarm: AlarmSpec,
-    /// Estimate performance before labels come, from calibrated scores. Of two classes only.
+    /// Estimate performance before labels come, from calibrated scores: of two classes accuracy, precision,
+    /// recall, F1 and the area under the ROC curve; of several accuracy.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimate: bool,
 }
@@ -272,7 +273,7 @@ impl PerformanceSpec {
         ];
         let allowed: &[&str] = match self.task {
             Task::Binary => &["scores", "positive", "threshold", "estimate"],
-            Task::Multiclass => &["scores", "classes"],
+            Task::Multiclass => &["scores", "classes", "estimate"],
             Task::Regression | Task::Forecast => &["naive_error", "season", "mape_zeros"],
         };
         if let Some((_, name)) = names
@@ -298,7 +299,7 @@ impl PerformanceSpec {
             Task::Binary if self.scores.len() > 1 => {
                 Err("performance.scores: two classes have one column of scores, that of the positive one".to_owned())
             }
-            Task::Binary if self.estimate && self.scores.is_empty() => {
+            Task::Binary | Task::Multiclass if self.estimate && self.scores.is_empty() => {
                 Err("performance.estimate: estimates are made of scores; give `scores`".to_owned())
             }
             Task::Multiclass if self.scores.is_empty() != self.classes.is_empty() => Err(

@@ -259,7 +259,7 @@ fn tasks_need_what_they_are_told_by() {
         (
             &text,
             json!({"task": "multiclass", "prediction": "label", "estimate": true}),
-            Some("estimate: multiclass"),
+            Some("performance.estimate: estimates are made of scores"),
         ),
         (
             &number,
