@@ -2,9 +2,9 @@
 //!
 //! The epoch makes a spinning guest yield its thread each tick, but a yielded call comes back as fast
 //! as the scheduler turns, and a tenant that keeps enough of them spinning has every worker. So
-//! requests run in two classes. Each starts on the worker threads; once a guest of it has burnt a
-//! whole tick without a pause, the rest of the request moves to threads that the operating system
-//! schedules at low priority ([`NICE`]), and for a second its tenant's other requests start there.
+//! requests run in two classes. Each starts on the worker threads; once a guest of it has burnt half a
+//! tick of processor time after a first tick, the rest of the request moves to threads that the operating
+//! system schedules at low priority ([`NICE`]), and for a second its tenant's other requests start there.
 //! On an idle machine they lose nothing but one hop between threads; on a busy one they get what is
 //! left over. Nobody has to configure it, and a neighbour's latency doesn't depend on a quota being
 //! right. Threads that answer ask for short slices and those of low priority for long ones
@@ -157,7 +157,7 @@ impl Background {
 }
 
 /// Processor time of this thread so far. What such a thread waits for its turn is not its tenant's use.
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! The host's side of one instance: its limits, its log, its handles, and what became of it.
 
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
@@ -84,9 +85,38 @@ pub(crate) struct Guest {
     ticks_left: u64,
     /// Ticks that passed inside the guest since the call began.
     ticks_burnt: u32,
+    burning: Burning,
+}
+
+/// Ticks after which a call burns whatever else is known: one that goes from thread to thread can't be timed.
+const TICKS_UNSURE_MAX: u32 = 8;
+
+/// Does a call burn processor time, or did ticks only pass while its thread was kept waiting?
+#[derive(Debug, Clone, Copy)]
+enum Burning {
+    NotYet,
+    /// At the first tick: on which thread, and that one's processor time.
+    Since(ThreadId, Duration),
+    Yes,
 }
 
 impl Guest {
+    /// A tick passed. It may have begun long before the guest did, and a busy machine may have paused the
+    /// thread over it; only time on the processor counts.
+    fn burns(&mut self) -> bool {
+        let is_sure = self.ticks_burnt > TICKS_UNSURE_MAX || matches!(self.burning, Burning::Yes);
+        let (thread, now) = (std::thread::current().id(), fair::thread_time());
+        self.burning = match self.burning {
+            _ if is_sure => Burning::Yes,
+            Burning::Since(same, at) if same == thread => match now.saturating_sub(at) >= self.tick / 2 {
+                true => Burning::Yes,
+                false => self.burning,
+            },
+            _ => Burning::Since(thread, now),
+        };
+        matches!(self.burning, Burning::Yes)
+    }
+
     /// A store for one instance, ready to instantiate: limits on, deadline set.
     pub(crate) fn store(engine: &Engine, terms: &Terms) -> Store<Self> {
         let limits = &terms.limits;
@@ -109,12 +139,13 @@ impl Guest {
                 tick: terms.tick,
                 ticks_left: 0,
                 ticks_burnt: 0,
+                burning: Burning::NotYet,
             },
         );
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(limits.output_bytes.saturating_add(COPY_OVERHEAD_BYTES));
         store.set_max_component_handles(HANDLES_MAX);
-        // Each tick that passes inside the guest costs one of its own and gives others a turn.
+        // Each tick that passes inside the guest costs one of its own, and once it burns gives others a turn.
         // Ticks that pass while it waits in the host, or while it has no thread, come down to one.
         store.epoch_deadline_callback(|mut cx| {
             let guest = cx.data_mut();
@@ -127,10 +158,10 @@ impl Guest {
                 Some(left) => {
                     guest.ticks_left = left;
                     guest.ticks_burnt = guest.ticks_burnt.saturating_add(1);
-                    // The first may have begun long before the guest did.
-                    if guest.ticks_burnt > 1 {
-                        fair::note_burnt();
+                    if !guest.burns() {
+                        return Ok(UpdateDeadline::Continue(1));
                     }
+                    fair::note_burnt();
                     Ok(UpdateDeadline::Yield(1))
                 }
                 None => Err(Fault::CpuTime.into()),
@@ -155,6 +186,7 @@ pub(crate) fn begin(store: &mut Store<Guest>, terms: &Terms, phase: Phase) {
     let guest = store.data_mut();
     guest.ticks_left = u64::try_from(cpu.as_nanos().div_ceil(tick)).unwrap_or(u64::MAX);
     guest.ticks_burnt = 0;
+    guest.burning = Burning::NotYet;
     guest.phase = phase;
     guest.limiter.forget_refusal();
     store.set_epoch_deadline(1);
