@@ -1,6 +1,6 @@
 //! What is wrong with a file, said once, with what may have been meant.
 
-/// Edits between a misspelt name and the one that was meant: two, and of short names fewer.
+/// Edits between a misspelt name and the one that was meant: two, and one in names of up to five letters.
 const EDITS_MAX: usize = 2;
 
 /// The message of a YAML error, with the name that an unknown one is most like.
@@ -10,7 +10,7 @@ pub(super) fn explained(message: &str) -> String {
     };
     let nearest = known
         .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .filter(|(edits, known)| *edits <= EDITS_MAX.min(known.len() / 2))
+        .filter(|(edits, known)| *edits <= EDITS_MAX.min((known.len() / 3).max(1)))
         .min();
     match nearest {
         Some((_, known)) => format!("{message}; did you mean `{known}`?"),
@@ -46,6 +46,7 @@ mod tests {
                 Some("fp32"),
             ),
             ("unknown field `nmae`, expected `name`", Some("name")),
+            ("unknown variant `foo`, expected one of bool, text", None),
             ("missing field `name`", None),
         ] {
             let expected = match hint {
