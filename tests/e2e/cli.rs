@@ -177,7 +177,7 @@ fn what_is_not_there_is_named() {
             &["deployment", "diff", "nosuch"],
             "there is no deployment `nosuch`",
         ),
-        (&["tenant", "create", "Bad_Name"], "Bad_Name"),
+        (&["tenant", "create", "Bad_Name"], "`Bad_Name` is no tenant name"),
     ] {
         let refused = server.cli(args);
         let said = String::from_utf8_lossy(&refused.stderr);

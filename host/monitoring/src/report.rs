@@ -283,3 +283,39 @@ pub struct DroppedRows {
     /// They were of a revision that gathered something else.
     pub revision: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(feature: &str, status: Status, statistic: f64, threshold: f64) -> FeatureVerdict {
+        FeatureVerdict {
+            feature: feature.to_owned(),
+            method: String::new(),
+            statistic: Some(statistic),
+            threshold: Some(threshold),
+            p_value: None,
+            effect_size: None,
+            reference_count: 0,
+            current_count: 0,
+            reference_missing_rate: 0.0,
+            current_missing_rate: 0.0,
+            status,
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_worst_feature_is_first_whatever_the_scale_of_its_method() {
+        let mut all = [
+            verdict("calm", Status::Stable, 0.9, 0.1),
+            verdict("twice", Status::Drifted, 0.5, 0.25),
+            verdict("tenfold", Status::Drifted, 0.1, 0.01),
+            verdict("*", Status::Drifted, 0.6, 0.55),
+            verdict("warm", Status::Warn, 0.07, 0.1),
+        ];
+        all.sort_by(FeatureVerdict::worse_first);
+        let order: Vec<&str> = all.iter().map(|one| one.feature.as_str()).collect();
+        assert_eq!(order, ["*", "tenfold", "twice", "warm", "calm"]);
+    }
+}
