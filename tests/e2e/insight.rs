@@ -199,3 +199,43 @@ fn what_is_not_there_is_said_with_how_to_get_it() {
         assert_eq!(server.get(&format!("/v1/deployments/bare/{what}")).status, 401);
     }
 }
+
+#[test]
+fn a_revision_that_only_watches_is_told_as_such() {
+    let server = Server::start();
+    server.push(&plugin("clip"));
+    let clip = |max: f64| {
+        let columns = serde_json::json!({"x": {"min": 0.0, "max": max}});
+        one_column(
+            "watched",
+            serde_json::json!([{"plugin": "clip@^0.1", "config": {"columns": columns}}]),
+        )
+    };
+    let mut spec = clip(1.0);
+    server.deploy(&spec);
+    spec["description"] = "Numbers between 0 and 1".into();
+    spec["log"] = serde_json::json!({"sample": 1.0});
+    server.deploy(&spec);
+    server.deploy(&clip(2.0));
+    let diagnosis = server.get("/v1/deployments/watched/diagnosis").body;
+    let mut told: Vec<_> = diagnosis["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| (event["text"].as_str().unwrap(), event["kind"].as_str().unwrap()))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("revision 1 went live", "deploy"),
+            (
+                "revision 2 went live, which only watches the answers otherwise",
+                "watch"
+            ),
+            // The log goes, and the numbers change.
+            ("revision 3 went live", "deploy"),
+        ],
+        "{diagnosis:#}"
+    );
+}

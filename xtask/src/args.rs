@@ -7,13 +7,15 @@ use caisson_plugin_build::Route;
 
 use crate::compare;
 use crate::load::{self, Case};
+use crate::setup::Build;
 use crate::{schemathesis, soak};
 
 pub(crate) const USAGE: &str = "\
 cargo xtask <command>
 
   setup   put in place what is missing: a WebAssembly toolchain, ONNX Runtime, the plugins
-            --release                 and the `caisson` program, optimised
+            --release                 and the `caisson` program, optimised crate by crate
+            --dist                    or as a whole: what is shipped and measured (a quarter of an hour)
   guests  build every plugin and test guest into target/plugins and target/test-guests
   test    set up, then run every test; what follows goes to the test runner
   clients   run public Open Inference Protocol clients against a server
@@ -32,7 +34,7 @@ cargo xtask <command>
               or overload: twice what the server can answer
             --seconds N               of each phase (default 10)
             --deployments N           another number of them, for many (default 100)
-            --program FILE            this `caisson`, instead of building the release one
+            --program FILE            this `caisson`, instead of building the one that is shipped
   compare measure Caisson beside other servers: the same model, stages and requests
             --peers A,B               these instead of the usual ones
             --cases A,B               some of the cases, by words of their names: two-json-1row-c8
@@ -40,13 +42,13 @@ cargo xtask <command>
             --rounds N                of which the median counts (default 3)
             --quiet-wait N            seconds that a round may wait for a quiet machine (default 8)
             --json FILE               the numbers for programs
-            --program FILE            this `caisson`, instead of building the release one
+            --program FILE            this `caisson`, instead of building the one that is shipped
   compare drift   measure drift reports beside Evidently's, and beside bare loops
             --rows N                  of the reference and of what is compared with it (default 100,000)
             --columns N               (default 20)
             --rounds N                of which the median counts (default 5)
             --json FILE               the numbers for programs
-            --program FILE            this `caisson`, instead of building the release one
+            --program FILE            this `caisson`, instead of building the one that is shipped
   soak    swaps, uploads, bad and cancelled requests and a hostile tenant at once, every answer checked
             --minutes N               how long (default 10); from 3 on the memory is judged too
             --seconds N               or so many seconds
@@ -65,7 +67,7 @@ pub(crate) enum Command {
     Help,
     Setup {
         wasm: Option<Route>,
-        release: bool,
+        program: Option<Build>,
     },
     Guests {
         wasm: Option<Route>,
@@ -141,7 +143,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
     let command = match name.as_str() {
         "setup" => Command::Setup {
             wasm: wasm(&mut rest)?,
-            release: has(&mut rest, "--release"),
+            program: match (has(&mut rest, "--dist"), has(&mut rest, "--release")) {
+                (true, _) => Some(Build::Dist),
+                (false, true) => Some(Build::Release),
+                (false, false) => None,
+            },
         },
         "guests" => Command::Guests {
             wasm: wasm(&mut rest)?,
@@ -286,7 +292,14 @@ mod tests {
             parsed("setup --wasm-toolchain debian --release").unwrap(),
             Command::Setup {
                 wasm: debian,
-                release: true
+                program: Some(Build::Release)
+            }
+        );
+        assert_eq!(
+            parsed("setup --dist").unwrap(),
+            Command::Setup {
+                wasm: None,
+                program: Some(Build::Dist)
             }
         );
         assert_eq!(

@@ -31,6 +31,7 @@ use std::process::ExitCode;
 
 use args::Command;
 use caisson_plugin_build::Route;
+use setup::Build;
 
 fn main() -> ExitCode {
     let command = match args::parse(std::env::args().skip(1)) {
@@ -45,11 +46,11 @@ fn main() -> ExitCode {
             println!("{}", args::USAGE);
             Ok(())
         }
-        Command::Setup { wasm, release } => setup::run(wasm, release),
+        Command::Setup { wasm, program } => setup::run(wasm, program),
         Command::Guests { wasm } => guests::run(wasm),
         Command::Test { wasm, pass } => test::run(wasm, &pass),
         Command::Clients { wasm, program: named } => {
-            program(wasm, named).and_then(|program| clients::run(&program))
+            program(wasm, named, Build::Release).and_then(|program| clients::run(&program))
         }
         Command::Demo { wasm, keep } => demo::run(wasm, keep),
         Command::KillTest {
@@ -57,20 +58,21 @@ fn main() -> ExitCode {
             kills,
             seed,
             program: named,
-        } => program(wasm, named).and_then(|program| kill_test::run(&program, kills, seed)),
+        } => program(wasm, named, Build::Release).and_then(|program| kill_test::run(&program, kills, seed)),
         Command::Schemathesis {
             wasm,
             examples,
             seed,
             program: named,
-        } => program(wasm, named).and_then(|program| schemathesis::run(&program, examples, seed)),
+        } => program(wasm, named, Build::Release)
+            .and_then(|program| schemathesis::run(&program, examples, seed)),
         Command::Load {
             wasm,
             case,
             seconds,
             deployments,
             program: named,
-        } => program(wasm, named).and_then(|program| {
+        } => program(wasm, named, Build::Dist).and_then(|program| {
             let options = load::Options {
                 program,
                 seconds,
@@ -82,7 +84,7 @@ fn main() -> ExitCode {
             wasm,
             program: named,
             mut options,
-        } => program(wasm, named).and_then(|program| {
+        } => program(wasm, named, Build::Dist).and_then(|program| {
             options.program = program;
             compare::run(&options)
         }),
@@ -90,7 +92,7 @@ fn main() -> ExitCode {
             wasm,
             program: named,
             mut options,
-        } => program(wasm, named).and_then(|program| {
+        } => program(wasm, named, Build::Dist).and_then(|program| {
             options.program = program;
             compare::drift::run(&options)
         }),
@@ -99,7 +101,7 @@ fn main() -> ExitCode {
             program: named,
             seconds,
             clients,
-        } => program(wasm, named).and_then(|program| {
+        } => program(wasm, named, Build::Release).and_then(|program| {
             let options = soak::Options {
                 program,
                 seconds,
@@ -119,13 +121,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// The program that was named, or the release one, built.
-fn program(wasm: Option<Route>, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+/// The program that was named, or else one that is built.
+fn program(wasm: Option<Route>, named: Option<PathBuf>, build: Build) -> anyhow::Result<PathBuf> {
     if let Some(program) = named {
         return Ok(program);
     }
-    setup::run(wasm, true)?;
-    Ok(server::release_program())
+    setup::run(wasm, Some(build))?;
+    Ok(build.program())
 }
 
 /// The repository's root.

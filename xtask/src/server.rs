@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::http::Api;
-use crate::{built, onnxruntime, root};
+use crate::{onnxruntime, root};
 
 /// Reserving the instance pool and loading ONNX Runtime take well under a second; a machine that
 /// also compiles something takes longer.
@@ -71,11 +71,6 @@ impl Drop for Folder {
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }
-}
-
-/// What `cargo xtask setup --release` builds.
-pub(crate) fn release_program() -> PathBuf {
-    built().join("release/caisson")
 }
 
 /// A running server; killed when dropped, unless it is left running.

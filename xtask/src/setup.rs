@@ -1,17 +1,43 @@
 //! `cargo xtask setup`: what is missing, put in place.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use caisson_plugin_build::{Route, Search, Toolchain};
 
-use crate::{cargo, guests, onnxruntime, root, say};
+use crate::{built, cargo, guests, onnxruntime, root, say};
 
-/// Everything that tests, or with `release` the demo, need.
-pub(crate) fn run(wasm: Option<Route>, release: bool) -> Result<()> {
+/// How the `caisson` program is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// Optimised crate by crate.
+    Release,
+    /// Optimised as a whole: what is shipped and measured. Takes a quarter of an hour on two cores.
+    Dist,
+}
+
+impl Build {
+    /// Cargo's name for it, and the folder that the program is in.
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dist => "dist",
+        }
+    }
+
+    /// The program, once it is built.
+    pub(crate) fn program(self) -> PathBuf {
+        built().join(self.profile()).join("caisson")
+    }
+}
+
+/// Everything that tests need, and the program, if it is to be built.
+pub(crate) fn run(wasm: Option<Route>, program: Option<Build>) -> Result<()> {
     let toolchain = toolchain(wasm)?;
     say::step("ONNX Runtime", |progress| onnxruntime::ensure(&root(), progress))?;
     guests::build(&toolchain)?;
-    if release {
-        say::step("caisson, release build", |_| host())?;
+    if let Some(build) = program {
+        say::step(&format!("caisson, {} build", build.profile()), |_| host(build))?;
     }
     Ok(())
 }
@@ -35,19 +61,13 @@ pub(crate) fn toolchain(wasm: Option<Route>) -> Result<Toolchain> {
 }
 
 /// Build the `caisson` program; cargo itself knows whether there is anything to do.
-fn host() -> Result<String> {
+fn host(build: Build) -> Result<String> {
     let status = cargo()
-        .args([
-            "build",
-            "--release",
-            "--package",
-            "caisson-server",
-            "--bin",
-            "caisson",
-        ])
+        .args(["build", "--profile", build.profile()])
+        .args(["--package", "caisson-server", "--bin", "caisson"])
         .status()?;
     if !status.success() {
         bail!("cargo build failed ({status})");
     }
-    Ok(String::from("target/release/caisson"))
+    Ok(build.program().display().to_string())
 }

@@ -8,7 +8,7 @@ use crate::{built, cargo, clients, kill_test, onnxruntime, root, schemathesis, s
 
 /// Run the tests of the whole workspace, or of what `pass` says.
 pub(crate) fn run(wasm: Option<Route>, pass: &[String]) -> Result<()> {
-    setup::run(wasm, false)?;
+    setup::run(wasm, None)?;
     let nextest = cargo()
         .args(["nextest", "--version"])
         .output()

@@ -20,6 +20,9 @@ use caisson_limit::{Booster, CLASSES, COLUMNS, INPUT, OUTPUT};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The model with its two stages.
 const WITH_STAGES: &str = "booster";
 /// The model alone, for rows that are prepared.

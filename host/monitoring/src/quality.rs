@@ -287,3 +287,32 @@ impl Method {
         shifts.into_iter().zip(corrected).map(verdict).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_change_that_is_no_drift_has_its_reason() {
+        let shift = Shift {
+            baseline: 0.5,
+            current: 0.1,
+            change: -0.4,
+            effect: -0.9,
+            p_value: 0.31,
+            rows: 12,
+        };
+        let said = |status, threshold| why_no_drift(status, &shift, threshold);
+        assert_eq!(
+            said(Status::Stable, 0.1),
+            "; large, but chance would do as much (p = 0.31)"
+        );
+        assert_eq!(
+            said(Status::InsufficientData, 0.1),
+            "; 12 rows are too few to tell"
+        );
+        // Where it is drift, or no large change, there is nothing to explain.
+        assert_eq!(said(Status::Drifted, 0.1), "");
+        assert_eq!(said(Status::Stable, 0.5), "");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ const STD: &str = "std";
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = NAME_PATTERN, "maxLength" = NAME_CHARS_MAX))]
-pub struct TenantId(String);
+pub struct TenantId(Arc<str>);
 
 impl TenantId {
     /// The name.
@@ -76,7 +77,7 @@ impl TenantId {
     /// The owner of first-party plugins, which every tenant may use as `std/NAME`. Give no one else
     /// this name.
     pub fn std() -> Self {
-        Self(STD.to_owned())
+        Self(STD.into())
     }
 }
 
@@ -85,7 +86,7 @@ impl FromStr for TenantId {
 
     fn from_str(name: &str) -> Result<Self, RegistryError> {
         check("tenant", name)?;
-        Ok(Self(name.to_owned()))
+        Ok(Self(name.into()))
     }
 }
 
@@ -99,7 +100,7 @@ impl TryFrom<String> for TenantId {
 
 impl From<TenantId> for String {
     fn from(tenant: TenantId) -> Self {
-        tenant.0
+        tenant.as_str().to_owned()
     }
 }
 

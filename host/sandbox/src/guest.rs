@@ -92,7 +92,7 @@ pub(crate) struct Guest {
 const TICKS_UNSURE_MAX: u32 = 8;
 
 /// Does a call burn processor time, or did ticks only pass while its thread was kept waiting?
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Burning {
     NotYet,
     /// At the first tick: on which thread, and that one's processor time.
@@ -100,19 +100,31 @@ enum Burning {
     Yes,
 }
 
-impl Guest {
-    /// A tick passed. It may have begun long before the guest did, and a busy machine may have paused the
-    /// thread over it; only time on the processor counts.
-    fn burns(&mut self) -> bool {
-        let is_sure = self.ticks_burnt > TICKS_UNSURE_MAX || matches!(self.burning, Burning::Yes);
-        let (thread, now) = (std::thread::current().id(), fair::thread_time());
-        self.burning = match self.burning {
-            _ if is_sure => Burning::Yes,
-            Burning::Since(same, at) if same == thread => match now.saturating_sub(at) >= self.tick / 2 {
-                true => Burning::Yes,
-                false => self.burning,
+impl Burning {
+    /// After one more tick, at which the call is on this thread, which has had so much processor time. A tick
+    /// may have begun long before the guest did, and a busy machine may have paused the thread over it; only
+    /// time on the processor counts.
+    fn after_tick(self, tick: Duration, thread: ThreadId, now: Duration) -> Self {
+        match self {
+            Self::Yes => self,
+            Self::Since(same, at) if same == thread => match now.saturating_sub(at) >= tick / 2 {
+                true => Self::Yes,
+                false => self,
             },
-            _ => Burning::Since(thread, now),
+            Self::NotYet | Self::Since(..) => Self::Since(thread, now),
+        }
+    }
+}
+
+impl Guest {
+    /// A tick passed: does the call burn?
+    fn burns(&mut self) -> bool {
+        self.burning = match self.ticks_burnt > TICKS_UNSURE_MAX {
+            true => Burning::Yes,
+            false => {
+                let thread = std::thread::current().id();
+                self.burning.after_tick(self.tick, thread, fair::thread_time())
+            }
         };
         matches!(self.burning, Burning::Yes)
     }
@@ -242,4 +254,30 @@ pub(crate) fn cause(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> 
         return Cause::Host(text);
     }
     Cause::Trap(tame(&text, GUEST_TEXT_BYTES_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_processor_time_after_the_first_tick_burns() {
+        const TICK: Duration = Duration::from_millis(2);
+        let (here, elsewhere) = (
+            std::thread::current().id(),
+            std::thread::spawn(|| {}).thread().id(),
+        );
+        let at = Duration::from_micros;
+        let first = Burning::NotYet.after_tick(TICK, here, at(500));
+        // The first tick may have begun before the call did.
+        assert_eq!(first, Burning::Since(here, at(500)));
+        // The thread was paused over the second.
+        let paused = first.after_tick(TICK, here, at(1_400));
+        assert_eq!(paused, first);
+        assert_eq!(paused.after_tick(TICK, here, at(1_500)), Burning::Yes);
+        // Another thread's clock says nothing of this one.
+        let moved = first.after_tick(TICK, elsewhere, at(90_000));
+        assert_eq!(moved, Burning::Since(elsewhere, at(90_000)));
+        assert_eq!(Burning::Yes.after_tick(TICK, elsewhere, at(0)), Burning::Yes);
+    }
 }

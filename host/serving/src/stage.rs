@@ -1,5 +1,6 @@
 //! One plugin of a pipeline, prepared and ready to call, with its errors turned into ours.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,7 +52,7 @@ impl PluginStage {
     }
 
     pub(crate) async fn apply(&self, batch: Batch, trail: Option<&Trail>) -> Result<Batch, ServingError> {
-        self.timed(trail, self.stage.apply(&batch)).await
+        self.timed(trail, Box::pin(self.stage.apply(&batch))).await
     }
 
     pub(crate) async fn validate(
@@ -59,25 +60,27 @@ impl PluginStage {
         batch: &Batch,
         trail: Option<&Trail>,
     ) -> Result<Vec<Violation>, ServingError> {
-        self.timed(trail, self.stage.validate(batch)).await
+        self.timed(trail, Box::pin(self.stage.validate(batch))).await
     }
 
     pub(crate) async fn predict(&self, batch: &Batch, trail: Option<&Trail>) -> Result<Batch, ServingError> {
-        self.timed(trail, self.stage.predict(batch)).await
+        self.timed(trail, Box::pin(self.stage.predict(batch))).await
     }
 
     pub(crate) async fn fit(&self, reference: &Batch) -> Result<Vec<u8>, ServingError> {
-        self.timed(None, self.stage.fit(reference)).await
+        self.timed(None, Box::pin(self.stage.fit(reference))).await
     }
 
     pub(crate) async fn check(&self, state: &[u8], current: &Batch) -> Result<DriftReport, ServingError> {
-        self.timed(None, self.stage.check(state, current)).await
+        self.timed(None, Box::pin(self.stage.check(state, current))).await
     }
 
+    /// A call is boxed: it is some kilobytes, which every future around it would hold too, and a request
+    /// that calls no plugin with them.
     async fn timed<T>(
         &self,
         trail: Option<&Trail>,
-        call: impl Future<Output = Result<T, StageError>>,
+        call: Pin<Box<impl Future<Output = Result<T, StageError>>>>,
     ) -> Result<T, ServingError> {
         let start = Instant::now();
         let result = call.await;

@@ -20,7 +20,8 @@ use anyhow::{Result, bail};
 use caisson_plugin_build::Route;
 
 use crate::http::Api;
-use crate::server::{Folder, Keys, Server, release_program};
+use crate::server::{Folder, Keys, Server};
+use crate::setup::Build;
 use crate::{root, setup};
 
 /// The deployment and the model of `examples/cdnow`.
@@ -28,10 +29,10 @@ const NAME: &str = "cdnow-repurchase";
 
 /// Run the demo; with `keep` the server stays.
 pub(crate) fn run(wasm: Option<Route>, keep: bool) -> Result<()> {
-    setup::run(wasm, true)?;
+    setup::run(wasm, Some(Build::Release))?;
     heading("1", "a server with an empty data folder");
     let folder = Folder::new("demo")?;
-    let server = Server::start(&release_program(), &folder, &Keys::Dev, &[])?;
+    let server = Server::start(&Build::Release.program(), &folder, &Keys::Dev, &[])?;
     if let Err(error) = server.wait_until_ready() {
         bail!("{error:#}\n{}", folder.log());
     }

@@ -136,12 +136,12 @@ pub enum BatchError {
     NothingToJoin,
 }
 
-/// Rows of a schema.
+/// Rows of a schema. They never change, so a clone shares them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     schema: Arc<Schema>,
     rows: usize,
-    blocks: Vec<Block>,
+    blocks: Arc<Vec<Block>>,
 }
 
 impl Batch {
@@ -163,7 +163,7 @@ impl Batch {
         for (index, (block, layout)) in blocks.iter().zip(schema.blocks()).enumerate() {
             check_block(&schema, rows, index, block, layout)?;
         }
-        Ok(Self { schema, rows, blocks })
+        Ok(Self::trusted(schema, rows, blocks))
     }
 
     /// A batch of blocks that a checked peer made, without checking them again: what a plugin gets
@@ -172,21 +172,18 @@ impl Batch {
     /// Blocks that don't fit the schema are no danger to memory (every view of them is checked),
     /// but columns read as absent or as the wrong values.
     pub fn trusted(schema: Arc<Schema>, rows: usize, blocks: Vec<Block>) -> Self {
-        Self { schema, rows, blocks }
+        Self {
+            schema,
+            rows,
+            blocks: Arc::new(blocks),
+        }
     }
 
     /// A batch with no rows.
     pub fn empty(schema: Arc<Schema>) -> Self {
-        let blocks = schema
-            .blocks()
-            .iter()
-            .map(|l| Block::new(Values::empty(l.data_type)))
-            .collect();
-        Self {
-            schema,
-            rows: 0,
-            blocks,
-        }
+        let layouts = schema.blocks().iter();
+        let blocks = layouts.map(|l| Block::new(Values::empty(l.data_type))).collect();
+        Self::trusted(schema, 0, blocks)
     }
 
     /// The schema.
@@ -204,9 +201,9 @@ impl Batch {
         &self.blocks
     }
 
-    /// Take the blocks out.
+    /// Take the blocks out; a copy of them, where a clone of the batch lives on.
     pub fn into_blocks(self) -> Vec<Block> {
-        self.blocks
+        Arc::unwrap_or_clone(self.blocks)
     }
 
     /// Bytes that all elements take in memory.

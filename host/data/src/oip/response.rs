@@ -1,9 +1,14 @@
 //! Responses, and the requests of a client.
 
+use std::io::Write as _;
+
 use super::{BASE64, BINARY_DATA_SIZE, CONTENT_TYPE, NanPolicy, OutputChoice};
 use crate::batch::{Batch, Column, Values};
 use crate::codec::{BytesForm, ElementWriter, FloatForm, write_json_string};
 use crate::oip_binary::{tensor_size, write_tensor};
+
+/// Room for what is no data in an answer of usual size, so that it needn't grow.
+const HEAD_BYTES: usize = 256;
 
 /// What a response says besides its outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +41,7 @@ pub fn encode_response(
     outputs: &[OutputChoice],
     nan: NanPolicy,
 ) -> Encoded {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(HEAD_BYTES);
     out.extend_from_slice(b"{\"model_name\":");
     write_json_string(&mut out, head.model_name);
     for (key, value) in [("model_version", head.model_version), ("id", head.id)] {
@@ -70,7 +75,7 @@ pub fn encode_request(id: Option<&str>, batch: &Batch, binary: bool) -> Encoded 
     encode_tensors(out, batch, &all, NanPolicy::Token)
 }
 
-/// Append the list of tensors, the closing brace, and the binary part.
+/// Append the list of tensors, the closing brace, and the binary part. Writing to a list of bytes can't fail.
 fn encode_tensors(mut out: Vec<u8>, batch: &Batch, choices: &[OutputChoice], nan: NanPolicy) -> Encoded {
     let mut tensors = Vec::new();
     let mut tensor_bytes = 0;
@@ -86,7 +91,7 @@ fn encode_tensors(mut out: Vec<u8>, batch: &Batch, choices: &[OutputChoice], nan
         write_head(&mut out, &column);
         if binary && !has_missing {
             let size = tensor_size(&column);
-            out.extend_from_slice(format!(",\"parameters\":{{\"{BINARY_DATA_SIZE}\":{size}}}").as_bytes());
+            let _ = write!(out, ",\"parameters\":{{\"{BINARY_DATA_SIZE}\":{size}}}");
             tensor_bytes += size;
             tensors.push(column);
         } else {
@@ -112,20 +117,23 @@ fn write_head(out: &mut Vec<u8>, column: &Column<'_>) {
     let field = column.field();
     out.extend_from_slice(b"{\"name\":");
     write_json_string(out, &field.name);
-    let dimensions: String = field.shape.iter().map(|d| format!(",{d}")).collect();
-    let rest = format!(
-        ",\"datatype\":\"{}\",\"shape\":[{}{dimensions}]",
+    let _ = write!(
+        out,
+        ",\"datatype\":\"{}\",\"shape\":[{}",
         field.data_type.oip_name(),
         column.rows()
     );
-    out.extend_from_slice(rest.as_bytes());
+    for dimension in &field.shape {
+        let _ = write!(out, ",{dimension}");
+    }
+    out.push(b']');
 }
 
 fn write_data(out: &mut Vec<u8>, column: &Column<'_>, has_missing: bool, nan: NanPolicy) {
     let bytes = if is_text(column) {
         BytesForm::Utf8
     } else {
-        out.extend_from_slice(format!(",\"parameters\":{{\"{CONTENT_TYPE}\":\"{BASE64}\"}}").as_bytes());
+        let _ = write!(out, ",\"parameters\":{{\"{CONTENT_TYPE}\":\"{BASE64}\"}}");
         BytesForm::Base64
     };
     let floats = match nan {

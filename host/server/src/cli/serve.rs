@@ -108,10 +108,13 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         };
         let grpc = async {
             if let Some(listener) = grpc_listener {
-                listener::serve(listener, grpc_router, stop.clone(), limits).await;
+                listener::serve(listener, grpc_router, &app, stop.clone(), limits).await;
             }
         };
-        tokio::join!(listener::serve(listener, router, stop.clone(), limits), grpc);
+        tokio::join!(
+            listener::serve(listener, router, &app, stop.clone(), limits),
+            grpc
+        );
         loading.abort();
         sweeping.abort();
         alerting.stop().await;

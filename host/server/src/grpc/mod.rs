@@ -29,9 +29,9 @@ use tonic::codec::CompressionEncoding;
 use tonic_health::pb::health_server::HealthServer;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::http::auth::Rule;
+use crate::http::auth::{Guard, Rule};
 use crate::http::error::ApiError;
-use crate::http::{self, Context, auth, body};
+use crate::http::{self, Context, body};
 use proto::grpc_inference_service_server::GrpcInferenceServiceServer;
 
 /// Messages and the service, made from `proto/`.
@@ -150,7 +150,7 @@ pub(crate) fn routes(context: &Context, message_bytes_max: usize) -> anyhow::Res
         };
         let handler = handler
             .layer::<_, Infallible>(from_fn_with_state(bytes_max, message::arrive))
-            .layer::<_, Infallible>(from_fn_with_state((context.clone(), method.rule), auth::guard))
+            .layer::<_, Infallible>(Guard::new(context, method.rule, method.path))
             .layer::<_, Infallible>(CatchPanicLayer::custom(http::panicked))
             .layer(from_fn(deadline::within));
         router.route(method.path, handler)

@@ -1,6 +1,6 @@
 //! Who may do what: the rule of each route, and what happens around every request because of it.
 //!
-//! [`guard`] stands before every handler, of HTTP and of gRPC. It finds out who calls ([`Caller`]), asks whether they may
+//! [`Guard`] stands before every handler, of HTTP and of gRPC. It finds out who calls ([`Caller`]), asks whether they may
 //! ([`Rule`]), lets the request in under its tenant's quotas, and afterwards puts changes and refusals
 //! into the audit log. A handler that learns only from the body what it is about has the rule
 //! [`Rule::Asks`] and calls [`Caller::allow`] itself; an answer of success without that is a defect,
@@ -11,6 +11,7 @@
 
 mod record;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,17 +20,18 @@ use std::task::{self, Poll};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
 use caisson_access::{
     Action, Admission, AuthError, Decision, Kind, OverQuota, Principal, Reason, Resource, Role,
 };
 use caisson_registry::TenantId;
 use http_body::{Frame, SizeHint};
+use tower_layer::Layer;
+use tower_service::Service;
 use tracing::Instrument as _;
 
 use super::error::ApiError;
@@ -210,19 +212,67 @@ impl FromRequestParts<Context> for MaybeCaller {
     }
 }
 
-/// Stands before a handler; see the module. A request that is traced, or named in the log, is so from here.
-pub(crate) async fn guard(
-    State((context, rule)): State<(Context, Rule)>,
-    params: Result<RawPathParams, RawPathParamsRejection>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match context.app.traces.begin(&request) {
-        None => admitted(context, rule, params, request, next).await,
-        Some(traced) => {
-            // Apart, so that the others' futures are no larger for it.
-            let answer = Box::pin(admitted(context, rule, params, request, next));
-            traced.around(answer, ending).await
+/// Puts a route's handler behind its rule; see the module. A request that is traced, or named in the log, is
+/// so from here. It is a service of its own and no `from_fn`, which would box and clone the handler once more
+/// for every request.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    context: Context,
+    rule: Rule,
+    /// The route, as it stands in the list of all.
+    path: &'static str,
+}
+
+impl Guard {
+    /// The guard of one route.
+    pub(crate) fn new(context: &Context, rule: Rule, path: &'static str) -> Self {
+        Self {
+            context: context.clone(),
+            rule,
+            path,
+        }
+    }
+}
+
+impl Layer<Route> for Guard {
+    type Service = Guarded;
+
+    fn layer(&self, handler: Route) -> Guarded {
+        Guarded {
+            guard: self.clone(),
+            handler,
+        }
+    }
+}
+
+/// A handler behind its rule.
+#[derive(Clone)]
+pub(crate) struct Guarded {
+    guard: Guard,
+    handler: Route,
+}
+
+impl Service<Request> for Guarded {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self { guard, handler } = self.clone();
+        let Guard { context, rule, path } = guard;
+        match context.app.traces.begin(&request, path) {
+            None => Box::pin(admitted(context, rule, request, handler)),
+            Some(traced) => {
+                let answer = async move {
+                    let Ok(response) = admitted(context, rule, request, handler).await;
+                    response
+                };
+                Box::pin(async move { Ok(traced.around(answer, ending).await) })
+            }
         }
     }
 }
@@ -236,14 +286,15 @@ fn ending(response: &Response) -> (u16, Option<&'static str>) {
 async fn admitted(
     context: Context,
     rule: Rule,
-    params: Result<RawPathParams, RawPathParamsRejection>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let params = match params {
+    request: Request,
+    mut handler: Route,
+) -> Result<Response, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    let params = match RawPathParams::from_request_parts(&mut parts, &()).await {
         Ok(params) => params,
-        Err(rejection) => return ApiError::bad_request("bad-path", rejection.body_text()).into_response(),
+        Err(rejection) => return Ok(ApiError::bad_request("bad-path", rejection.body_text()).into_response()),
     };
+    let mut request = Request::from_parts(parts, body);
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let principal = match principal(&context, request.headers()) {
         Ok(principal) => Some(principal),
@@ -253,11 +304,11 @@ async fn admitted(
             let refusal = unauthorised(error);
             note_stranger(&context, rule, peer, &refusal);
             discard_body(request).await;
-            return refusal.into_response();
+            return Ok(refusal.into_response());
         }
     };
     let Some(principal) = principal else {
-        return next.run(request).await;
+        return handler.call(request).await;
     };
     let caller = Caller(Arc::new(Request_ {
         request_id: request_id(request.headers()),
@@ -273,13 +324,13 @@ async fn admitted(
         Ok(admission) => admission,
         Err(error) => {
             discard_body(request).await;
-            return audit(&caller, rule, error.into_response()).await;
+            return Ok(audit(&caller, rule, error.into_response()).await);
         }
     };
     request.extensions_mut().insert(caller.clone());
     let request = request.map(|body| Body::new(WhileAllowed(body, Arc::clone(&caller.0.principal))));
     let work = async move {
-        let response = next.run(request).await;
+        let Ok(response) = handler.call(request).await;
         let response = checked(&caller, rule, response);
         let response = audit(&caller, rule, response).await;
         // Until the last byte of the answer is on its way.
@@ -292,16 +343,16 @@ async fn admitted(
         })
     };
     if !rule.action().is_some_and(Action::changes) {
-        return work.await;
+        return Ok(work.await);
     }
     // A client that goes away must not leave a change half made, or made and not in the audit log.
-    match tokio::spawn(work.in_current_span()).await {
+    Ok(match tokio::spawn(work.in_current_span()).await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(error) => ApiError::internal(error).into_response(),
         },
-    }
+    })
 }
 
 /// Who may what concerns all tenants.

@@ -7,19 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tower_layer::Layer as _;
 
 use super::auth::Peer;
+use super::edge::Edge;
 use super::peers::Peers;
 use super::unread::Reading;
+use crate::app::App;
 
 /// Connections at once. Each costs a few tens of kilobytes of buffers and a file descriptor; the
 /// usual descriptor limit is 1,024 to 65,536, and a load balancer keeps far fewer open.
@@ -65,6 +65,7 @@ pub(crate) struct Limits {
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
+    app: &Arc<App>,
     stop: impl Future<Output = ()>,
     limits: Limits,
 ) {
@@ -117,7 +118,7 @@ pub(crate) async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
+        let service = Edge::new(router.clone(), Arc::clone(app), Peer(peer));
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _held = (counted, slot);

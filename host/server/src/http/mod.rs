@@ -8,6 +8,7 @@ mod audit;
 pub(crate) mod auth;
 pub(crate) mod body;
 mod deployments;
+mod edge;
 mod encoding;
 pub(crate) mod error;
 mod extract;
@@ -34,19 +35,18 @@ mod windows;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use caisson_access::Action;
 use caisson_registry::{Models, Plugins, RegistryError, TenantId};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::grpc;
 pub(crate) use audit::STREAMS_MAX;
-use auth::Rule;
+use auth::{Guard, Rule};
 use error::ApiError;
 pub(crate) use stream::{Form, parquet_worker_main};
 
@@ -237,11 +237,12 @@ pub(crate) fn routes() -> Vec<Route> {
     routes
 }
 
-/// The router of all [`routes`].
+/// The router of all [`routes`]. What is around every request besides its guard is in [`edge`]: a layer here
+/// would clone and box each route once more for every request.
 pub(crate) fn router(context: Context) -> Router {
     let with_query = openapi::with_query();
     let guarded = routes().into_iter().fold(Router::new(), |router, route| {
-        let layer = from_fn_with_state((context.clone(), route.rule), auth::guard);
+        let layer = Guard::new(&context, route.rule, route.path);
         // Of the protocol's and the scrapers' routes a client may ask whatever it is used to.
         let strict = route.path.starts_with("/v1/");
         let handler = match strict && !with_query.contains(&(route.method.to_string(), route.path)) {
@@ -253,22 +254,7 @@ pub(crate) fn router(context: Context) -> Router {
     guarded
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
-        // Every route bounds its body itself, see `body`; axum's 2 MB would refuse most models.
-        .layer(DefaultBodyLimit::disable())
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(map_response_with_state(context.clone(), close_while_draining))
         .with_state(context)
-}
-
-/// A server that is about to stop asks its clients to open their next connection elsewhere; the
-/// connections are idle or gone when it closes them.
-async fn close_while_draining(State(context): State<Context>, mut response: Response) -> Response {
-    if context.app.is_draining() {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// Refuse a query where none is read: who adds `dry_run=true` must not be taken to mean it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::multipart::Field;
-use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use caisson_access::Quota;
@@ -107,7 +107,7 @@ pub(crate) async fn push(
     State(context): State<Context>,
     caller: Caller,
     Path(name): Path<String>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, ApiError> {
     let state = Arc::clone(caller.principal().tenant());
     let limit = upload_limit(
@@ -117,6 +117,8 @@ pub(crate) async fn push(
     body::check_announced(request.headers(), limit)?;
     // Before the body is read: a name that can't be used needs no upload.
     caisson_registry::check_model_name(&name)?;
+    // Axum's own limit of 2 MB would refuse most models; this route's is `limit`.
+    DefaultBodyLimit::disable().apply(&mut request);
     let form = Multipart::from_request(request, &()).await.map_err(|e| {
         ApiError::bad_request(
             "bad-form",

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use caisson_metrics::{Exposition, catalogue as metric};
 use caisson_serving::{Sampler, Trail};
@@ -93,15 +93,15 @@ impl Traces {
         }
     }
 
-    /// What is to be done around a request; usually nothing.
-    pub(crate) fn begin(&self, request: &Request) -> Option<Traced> {
+    /// What is to be done around a request to a route; usually nothing.
+    pub(crate) fn begin(&self, request: &Request, route: &str) -> Option<Traced> {
         match self.names_requests {
-            true => self.look(request),
+            true => self.look(request, route),
             false => None,
         }
     }
 
-    fn look(&self, request: &Request) -> Option<Traced> {
+    fn look(&self, request: &Request, route: &str) -> Option<Traced> {
         let headers = request.headers();
         let parent = Parent::of(headers);
         let id = headers.get("x-request-id").and_then(|value| value.to_str().ok());
@@ -125,7 +125,7 @@ impl Traces {
         }
         let outcome = Arc::new(Mutex::new(None));
         let trail = sampled.zip(trace).map(|(exporting, trace)| {
-            let (name, attributes) = named(request);
+            let (name, attributes) = named(request, route);
             let root = Root {
                 trace,
                 span: ids.new_span_id(),
@@ -172,11 +172,9 @@ impl Traced {
     }
 }
 
-/// The name of a request's span, and what is known of it before it is answered.
-fn named(request: &Request) -> (String, Vec<KeyValue>) {
-    // The route, never the path: a path has any number of names.
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map_or("", MatchedPath::as_str);
+/// The name of a request's span, and what is known of it before it is answered. By the route, never the
+/// path: a path has any number of names.
+fn named(request: &Request, route: &str) -> (String, Vec<KeyValue>) {
     if grpc::is_call(request.headers()) {
         let method = route.trim_start_matches('/').to_owned();
         let attributes = vec![

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use caisson_data::oip::{self, InferRequest, ResponseHead};
@@ -29,9 +29,9 @@ pub(crate) async fn infer(
     State(context): State<Context>,
     caller: Caller,
     Path(named): Path<Named>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     let (tenant, limit) = (caller.tenant(), body::PREDICT_BYTES_MAX);
     let revision = context.named(tenant, &named)?;
     let sent = body::read(&headers, body, limit).await?;
