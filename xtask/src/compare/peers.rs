@@ -39,6 +39,11 @@ const FURNACE: Kind = Kind::Rust {
 const FASTAPI: Kind = Kind::Python("fastapi");
 const MLSERVER: Kind = Kind::Python("mlserver");
 const MOSEC: Kind = Kind::Python("mosec");
+const KSERVE: Kind = Kind::Python("kserve");
+const PYTRITON: Kind = Kind::Python("pytriton");
+const BENTOML: Kind = Kind::Python("bentoml");
+const LITSERVE: Kind = Kind::Python("litserve");
+const RAY: Kind = Kind::Python("ray");
 
 /// A server, in one variant.
 pub(crate) struct Peer {
@@ -79,7 +84,7 @@ const fn on_request(peer: Peer) -> Peer {
     Peer { usual: false, ..peer }
 }
 
-const PEERS: [Peer; 8] = [
+const PEERS: [Peer; 13] = [
     peer("limit", Form::Oip, LIMIT, &[]),
     binary(peer("furnace", Form::Oip, FURNACE, &[("COMPARE_BATCH", "1")])),
     binary(peer(
@@ -105,20 +110,30 @@ const PEERS: [Peer; 8] = [
         MOSEC,
         &[("COMPARE_WORKERS", "2"), ("COMPARE_BATCH", "32")],
     )),
+    on_request(binary(peer("kserve", Form::Oip, KSERVE, &[]))),
+    on_request(binary(peer("pytriton", Form::Oip, PYTRITON, &[]))),
+    on_request(peer("bentoml", Form::Instances, BENTOML, &[("COMPARE_WORKERS", "2")])),
+    on_request(peer("litserve", Form::Instances, LITSERVE, &[("COMPARE_WORKERS", "1")])),
+    on_request(peer("ray", Form::Instances, RAY, &[("COMPARE_WORKERS", "2")])),
 ];
 
 /// Ports that each peer gets in a row: MLServer listens for gRPC and metrics too.
 const PORTS: u16 = 3;
 
 /// The packages whose versions say what a peer is.
-const TELLING: [&str; 8] = [
+const TELLING: [&str; 13] = [
     "axum",
+    "bentoml",
     "fastapi",
     "furnace-server",
+    "kserve",
+    "litserve",
     "mlserver",
     "mosec",
+    "nvidia-pytriton",
     "onnxruntime",
     "ort",
+    "ray",
     "uvicorn",
 ];
 
