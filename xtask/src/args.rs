@@ -15,7 +15,7 @@ cargo xtask <command>
 
   setup   put in place what is missing: a WebAssembly toolchain, ONNX Runtime, the plugins
             --release                 and the `caisson` program, optimised crate by crate
-            --dist                    or as a whole: what is shipped and measured (a quarter of an hour)
+            --dist                    or as a whole: what is shipped and measured (25 minutes on two cores)
   guests  build every plugin and test guest into target/plugins and target/test-guests
   test    set up, then run every test; what follows goes to the test runner
   clients   run public Open Inference Protocol clients against a server

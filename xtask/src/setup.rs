@@ -12,7 +12,7 @@ use crate::{built, cargo, guests, onnxruntime, root, say};
 pub(crate) enum Build {
     /// Optimised crate by crate.
     Release,
-    /// Optimised as a whole: what is shipped and measured. Takes a quarter of an hour on two cores.
+    /// Optimised as a whole: what is shipped and measured. Takes 25 minutes on two cores.
     Dist,
 }
 

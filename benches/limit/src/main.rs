@@ -20,6 +20,7 @@ use caisson_limit::{Booster, CLASSES, COLUMNS, INPUT, OUTPUT};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
