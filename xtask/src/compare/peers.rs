@@ -112,8 +112,18 @@ const PEERS: [Peer; 13] = [
     )),
     on_request(binary(peer("kserve", Form::Oip, KSERVE, &[]))),
     on_request(binary(peer("pytriton", Form::Oip, PYTRITON, &[]))),
-    on_request(peer("bentoml", Form::Instances, BENTOML, &[("COMPARE_WORKERS", "2")])),
-    on_request(peer("litserve", Form::Instances, LITSERVE, &[("COMPARE_WORKERS", "1")])),
+    on_request(peer(
+        "bentoml",
+        Form::Instances,
+        BENTOML,
+        &[("COMPARE_WORKERS", "2")],
+    )),
+    on_request(peer(
+        "litserve",
+        Form::Instances,
+        LITSERVE,
+        &[("COMPARE_WORKERS", "1")],
+    )),
     on_request(peer("ray", Form::Instances, RAY, &[("COMPARE_WORKERS", "2")])),
 ];
 
