@@ -114,9 +114,9 @@ fn statistics_count_what_happened() {
         for (what, count) in [
             ("success", 3),
             ("fail", 0),
-            ("compute_input", 2),
+            ("compute_input", 3),
             ("compute_infer", 3),
-            ("compute_output", 2),
+            ("compute_output", 3),
             ("cache_hit", 0),
         ] {
             assert_eq!(inference[what]["count"], count, "{what}: {stats}");

@@ -242,9 +242,10 @@ impl Revision {
         // What is logged has steps of its own: a request that is followed may have many parts.
         let own = logged.is_some().then(|| Trail::of_part(followed.as_ref()));
         let trail = own.clone().or_else(|| followed.clone());
+        let mut kept = false;
         let result = match &self.answers {
             Some(answers) => {
-                let mut kept = true;
+                kept = true;
                 let run = async |batch| {
                     kept = false;
                     self.run(batch, options, trail).await
@@ -260,7 +261,7 @@ impl Revision {
         if !options.again {
             self.vitals.answered(rows, took, result.as_ref().err());
         }
-        self.statistics.ended(rows, took, result.is_ok());
+        self.statistics.ended(rows, took, result.is_ok(), !kept);
         if let (Ok(prediction), Some((windows, input))) = (&result, seen) {
             windows.answered(input, &prediction.batch);
         }

@@ -24,9 +24,8 @@ struct Counter {
 
 impl Counter {
     fn add(&self, duration: Duration) {
-        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.ns.fetch_add(ns, Ordering::Relaxed);
+        self.ns.fetch_add(ns(duration), Ordering::Relaxed);
     }
 
     fn read(&self) -> Spent {
@@ -37,15 +36,22 @@ impl Counter {
     }
 }
 
+fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The counters of one revision.
 #[derive(Debug, Default)]
 pub struct Statistics {
     success: Counter,
     fail: Counter,
     queue: Counter,
-    input: Counter,
-    run: Counter,
-    output: Counter,
+    /// Requests that were answered by computing.
+    computed: AtomicU64,
+    input_ns: AtomicU64,
+    infer_ns: AtomicU64,
+    output_ns: AtomicU64,
+    runs: AtomicU64,
     hit: Counter,
     miss: Counter,
     rows: AtomicU64,
@@ -61,12 +67,16 @@ pub struct StatisticsReading {
     pub fail: Spent,
     /// Requests that waited for their turn.
     pub queue: Spent,
-    /// Requests whose tensors were read.
+    /// Reading tensors, for requests that were answered by computing. They are the `count` of the three steps,
+    /// always the same: perf_analyzer ends where these counts differ. Of other requests than tensors only the
+    /// run takes time here.
     pub input: Spent,
-    /// Runs of the stages; several requests may share one.
-    pub run: Spent,
-    /// Answers that were written as tensors.
+    /// The run of the stages, which counts whole for each request that shares it.
+    pub infer: Spent,
+    /// Writing tensors.
     pub output: Spent,
+    /// Runs of the stages; several requests may share one.
+    pub runs: u64,
     /// Requests that were answered from kept answers.
     pub hit: Spent,
     /// Requests whose answer was not kept, where answers are.
@@ -78,10 +88,11 @@ pub struct StatisticsReading {
 }
 
 impl Statistics {
-    /// A request of so many rows was answered, or failed, after so long.
-    pub(crate) fn ended(&self, rows: usize, took: Duration, answered: bool) {
+    /// A request of so many rows was answered, computed or kept, or failed, after so long.
+    pub(crate) fn ended(&self, rows: usize, took: Duration, answered: bool, computed: bool) {
         if answered {
             self.success.add(took);
+            self.computed.fetch_add(u64::from(computed), Ordering::Relaxed);
             self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         } else {
             self.fail.add(took);
@@ -96,9 +107,16 @@ impl Statistics {
         self.queue.add(waited);
     }
 
-    /// The stages ran once.
+    /// The stages ran once, for one request or the first of several.
     pub(crate) fn ran(&self, took: Duration) {
-        self.run.add(took);
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        self.infer_ns.fetch_add(ns(took), Ordering::Relaxed);
+    }
+
+    /// So many others shared the run.
+    pub(crate) fn shared(&self, others: usize, took: Duration) {
+        let together = ns(took).saturating_mul(others as u64);
+        self.infer_ns.fetch_add(together, Ordering::Relaxed);
     }
 
     /// Kept answers had this one, or not.
@@ -109,23 +127,29 @@ impl Statistics {
 
     /// A protocol edge read the tensors of a request.
     pub fn decoded(&self, took: Duration) {
-        self.input.add(took);
+        self.input_ns.fetch_add(ns(took), Ordering::Relaxed);
     }
 
     /// A protocol edge wrote the tensors of an answer.
     pub fn encoded(&self, took: Duration) {
-        self.output.add(took);
+        self.output_ns.fetch_add(ns(took), Ordering::Relaxed);
     }
 
     /// What has been counted.
     pub fn read(&self) -> StatisticsReading {
+        let count = self.computed.load(Ordering::Relaxed);
+        let of_computed = |ns: &AtomicU64| Spent {
+            count,
+            ns: ns.load(Ordering::Relaxed),
+        };
         StatisticsReading {
             success: self.success.read(),
             fail: self.fail.read(),
             queue: self.queue.read(),
-            input: self.input.read(),
-            run: self.run.read(),
-            output: self.output.read(),
+            input: of_computed(&self.input_ns),
+            infer: of_computed(&self.infer_ns),
+            output: of_computed(&self.output_ns),
+            runs: self.runs.load(Ordering::Relaxed),
             hit: self.hit.read(),
             miss: self.miss.read(),
             rows: self.rows.load(Ordering::Relaxed),
@@ -142,12 +166,17 @@ mod tests {
     fn what_is_added_is_read() {
         let statistics = Statistics::default();
         assert_eq!(statistics.read().last_ms, 0);
-        statistics.ended(3, Duration::from_nanos(5), true);
-        statistics.ended(2, Duration::from_nanos(7), false);
+        statistics.ended(3, Duration::from_nanos(5), true, true);
+        statistics.ended(2, Duration::from_nanos(7), false, true);
+        // Two requests shared a run; one of them gave up, and one was answered from what was kept.
+        statistics.ended(1, Duration::from_nanos(1), true, false);
         statistics.ran(Duration::from_nanos(4));
+        statistics.shared(1, Duration::from_nanos(4));
         let read = statistics.read();
-        assert_eq!((read.success, read.fail.ns), (Spent { count: 1, ns: 5 }, 7));
-        assert_eq!((read.rows, read.run.count), (3, 1));
+        assert_eq!((read.success, read.fail.ns), (Spent { count: 2, ns: 6 }, 7));
+        assert_eq!((read.rows, read.runs), (4, 1));
+        assert_eq!(read.infer, Spent { count: 1, ns: 8 });
+        assert_eq!((read.input.count, read.output.count), (1, 1));
         assert!(read.last_ms > 0);
     }
 }

@@ -325,6 +325,7 @@ impl Batcher {
         let batches: Vec<&Batch> = group.iter().map(|w| &w.what.batch).collect();
         let wanted = group.iter().any(|w| w.what.trail.is_some());
         let shared = wanted.then(Arc::<Trail>::default);
+        let started = Instant::now();
         let together = match Batch::concat(&batches) {
             Ok(batch) => {
                 let answers = group.iter_mut().map(|w| &mut w.what.answer);
@@ -344,6 +345,8 @@ impl Batcher {
         match together {
             None => {}
             Some(Ok(batch)) if batch.rows() == rows => {
+                let others = group.len().saturating_sub(1);
+                self.counts.statistics.shared(others, started.elapsed());
                 let mut start = 0;
                 for waiting in group {
                     let part = batch.slice_rows(start..start + waiting.rows);
