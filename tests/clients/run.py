@@ -16,6 +16,8 @@ CLIENTS = (
     ("curl", "rest"),
     ("triton", "grpc"),
     ("kserve_sdk", "grpc"),
+    ("perf_analyzer", "rest"),
+    ("perf_analyzer", "grpc"),
 )
 
 

@@ -9,9 +9,9 @@ use caisson_test_tools::python::environment_as_listed;
 use serde_json::{Value, json};
 
 use crate::http::Api;
-use crate::root;
 use crate::say::step;
 use crate::server::{Folder, Keys, Server};
+use crate::{debian, root};
 
 /// The types of `identity.onnx`, by the names of its inputs.
 const NUMBERS: [&str; 13] = [
@@ -27,24 +27,60 @@ pub(crate) fn run(program: &Path) -> Result<()> {
         python = environment_as_listed(&root().join("target/python"), "clients", &requirements)?;
         Ok(python.display().to_string())
     })?;
+    let analyzer = match analyzer() {
+        Ok(analyzer) => Some(analyzer),
+        Err(why) => {
+            eprintln!("  perf_analyzer is left out: {why:#}");
+            None
+        }
+    };
     let folder = Folder::new("clients")?;
     let server = Server::start(program, &folder, &Keys::Dev, &[])?;
     server.wait_until_ready()?;
     let api = server.api();
     deploy(&api)?;
     let address = api.url().trim_start_matches("http://");
-    let status = Command::new(&python)
+    let mut command = Command::new(&python);
+    command
         .arg(root().join("tests/clients/run.py"))
         .arg(address)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .status()
-        .with_context(|| python.display().to_string())?;
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Some((program, libraries)) = analyzer {
+        command
+            .env("CAISSON_PERF_ANALYZER", program)
+            .env("CAISSON_PERF_LIBRARIES", libraries);
+    }
+    let status = command.status().with_context(|| python.display().to_string())?;
     ensure!(
         status.success(),
         "public clients failed ({status}); the server's log:\n{}",
         folder.log()
     );
     Ok(())
+}
+
+/// perf_analyzer, and where the libraries are that it needs.
+fn analyzer() -> Result<(PathBuf, String)> {
+    let python = root().join("target/python");
+    let requirements = root().join("tests/clients/perf-requirements.txt");
+    let interpreter = environment_as_listed(&python, "perf-analyzer", &requirements)?;
+    let environment = python.join("perf-analyzer");
+    let base64 = python.join("perf-analyzer-base64");
+    let is_there = |folder: &Path| -> Option<PathBuf> {
+        let inside = fs::read_dir(folder.join("usr/lib")).ok()?;
+        let mut all = inside.filter_map(|entry| Some(entry.ok()?.path()));
+        all.find(|path| path.join("libb64.so.0d").exists())
+    };
+    if is_there(&base64).is_none() {
+        debian::unpack(&["libb64-0d"], &base64)?;
+    }
+    let base64 = is_there(&base64).context("Debian's package has no libb64.so.0d")?;
+    let lib = fs::read_dir(environment.join("lib"))?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut cuda = lib.map(|lib| lib.join("site-packages/nvidia/cuda_runtime/lib"));
+    let cuda = cuda.find(|folder| folder.exists()).context("no CUDA runtime")?;
+    let program = interpreter.with_file_name("perf_analyzer");
+    ensure!(program.exists(), "{} isn't there", program.display());
+    Ok((program, format!("{}:{}", base64.display(), cuda.display())))
 }
 
 /// The deployments that the steps use: every datatype through a model that gives it back, a small

@@ -6,6 +6,7 @@
 mod args;
 mod clients;
 mod compare;
+mod debian;
 mod demo;
 mod deny;
 mod guests;

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::fixture::Request;
-use crate::say;
+use crate::{debian, say};
 
 /// Debian's packages: the program, and the library that it needs, with that one's data.
 const PACKAGES: [&str; 3] = ["wrk", "libluajit-5.1-2", "libluajit-5.1-common"];
@@ -63,7 +63,9 @@ impl Wrk {
         if found.ask_version().is_err() {
             found.program = unpacked.join("usr/bin/wrk");
             if !found.program.is_file() {
-                say::step("wrk, Debian's package", |_| fetch(&unpacked))?;
+                say::step("wrk, Debian's package", |_| {
+                    debian::unpack(&PACKAGES, &unpacked).context("or install wrk yourself")
+                })?;
             }
             let lib = fs::read_dir(unpacked.join("usr/lib"))?.filter_map(|entry| Some(entry.ok()?.path()));
             let mut lib = lib.filter(|path| path.is_dir());
@@ -159,28 +161,6 @@ fn parse(text: &str) -> Result<Answered> {
         p99_ms: p99 / 1e3,
         failures: (statuses + broken) as u64,
     })
-}
-
-/// Download the packages and unpack them.
-fn fetch(into: &Path) -> Result<String> {
-    fs::create_dir_all(into)?;
-    let run = |command: &mut Command| -> Result<()> {
-        let output = command.current_dir(into).output()?;
-        ensure!(
-            output.status.success(),
-            "{command:?}: {}; or install wrk yourself",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
-    };
-    run(Command::new("apt-get").arg("download").args(PACKAGES))?;
-    for entry in fs::read_dir(into)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            run(Command::new("dpkg").arg("-x").arg(&path).arg(into))?;
-        }
-    }
-    Ok(into.display().to_string())
 }
 
 #[cfg(test)]
