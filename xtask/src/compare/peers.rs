@@ -222,7 +222,7 @@ fn clean(mut command: Command) -> Command {
     command
 }
 
-/// Build a crate as the `caisson` that is measured is built.
+/// Build a crate; its own profile says that it is built as the `caisson` that is measured.
 fn build(target: &Path, folder: &str, binary: &str) -> Result<PathBuf> {
     let built = target.join(binary);
     say::step(&format!("{binary}, release build"), |_| {
@@ -230,8 +230,6 @@ fn build(target: &Path, folder: &str, binary: &str) -> Result<PathBuf> {
             .current_dir(root().join(folder))
             .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
             .arg(&built)
-            .env("CARGO_PROFILE_RELEASE_LTO", "fat")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
             .status()?;
         ensure!(status.success(), "cargo build failed ({status})");
         Ok(folder.to_owned())
